@@ -1,0 +1,1 @@
+"""Runners: Python, HTTP and operator-listed commands, behind one small protocol."""
