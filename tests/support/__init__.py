@@ -1,0 +1,1 @@
+"""What the tests share: the machine's tools, a MongoDB server, and whatever else several test modules need."""
