@@ -158,9 +158,9 @@ class Agent:
         """The one moment at which the scheduler must look at this agent again, None for never.
 
         Not running: when its next run may start. Running: when its next occurrence falls due, for the overlap
-        policy (a lease's end is looked for apart from this).
+        policy (a lease's end is looked for apart from this). Claimed and not yet started: None, its owner is at it.
         """
-        if self.is_paused:
+        if self.is_paused or (self.is_running and self.session_id is None):
             return None
         moments = [self.next_run_at] if self.is_scheduled else []
         if self.pending is not None and not self.is_running:

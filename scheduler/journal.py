@@ -1,0 +1,98 @@
+"""What a run tells on its way: kept in order, in batches, and published after each batch is written."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from scheduler.clock import Clock
+from scheduler.events import AgentLog, AgentProgress, Publish
+from store.base import Store
+from store.errors import LeaseLost, StoreUnavailable
+from store.records import LogEntry, Progress
+
+logger = logging.getLogger(__name__)
+
+QUEUED_LIMIT = 256
+"""Entries that may wait to be written; a run that tells faster than the store writes is held up here."""
+LOG_LINES_LIMIT = 10_000
+"""Log lines kept of one session."""
+LOG_LINE_LIMIT = 8_000
+"""Characters kept of one log line, and of a progress message."""
+RETRY_S = 1.0
+
+Entry: TypeAlias = AgentProgress | AgentLog
+
+
+class Journal:
+    """The sink of one run. Its writer task starts with the first entry; ``close()`` returns when all is written."""
+
+    def __init__(self, store: Store, publish: Publish, clock: Clock, *, agent_id: str, session_id: str) -> None:
+        self._store = store
+        self._publish = publish
+        self._clock = clock
+        self._agent_id = agent_id
+        self._session_id = session_id
+        self._queue: asyncio.Queue[Entry | None] = asyncio.Queue(QUEUED_LIMIT)
+        self._writer: asyncio.Task[None] | None = None
+        self._lines = 0
+
+    async def progress(self, progress: Progress) -> None:
+        kept = Progress(progress.percent, progress.message[:LOG_LINE_LIMIT], progress.step, progress.of)
+        await self._put(AgentProgress(self._agent_id, self._session_id, kept, self._clock.now()))
+
+    async def log(self, level: str, message: str) -> None:
+        self._lines += 1
+        if self._lines > LOG_LINES_LIMIT:
+            return
+        if self._lines == LOG_LINES_LIMIT:
+            level, message = "warning", f"More than {LOG_LINES_LIMIT:,} lines: the rest of this run's log is not kept"
+        entry = LogEntry(self._clock.now(), level, message[:LOG_LINE_LIMIT])
+        await self._put(AgentLog(self._agent_id, self._session_id, entry))
+
+    async def close(self) -> None:
+        """Write what is queued, then end. To be called once, when the run has ended and tells nothing more."""
+        if self._writer is not None:
+            await self._queue.put(None)
+            await self._writer
+
+    def abandon(self) -> None:
+        """End without writing the rest: the session has passed to somebody else."""
+        if self._writer is not None:
+            self._writer.cancel()
+
+    async def _put(self, entry: Entry) -> None:
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all(), name=f"journal {self._session_id}")
+        await self._queue.put(entry)
+
+    async def _write_all(self) -> None:
+        done = False
+        while not done:
+            batch: list[Entry] = []
+            entry = await self._queue.get()
+            while entry is not None:
+                batch.append(entry)
+                if self._queue.empty():
+                    break
+                entry = self._queue.get_nowait()
+            done = entry is None
+            if batch and await self._write(batch):
+                for written in batch:
+                    await self._publish(written)
+
+    async def _write(self, batch: Sequence[Entry]) -> bool:
+        """Write a batch, for as long as it takes; False when the session has ended without us."""
+        logs = [entry.log for entry in batch if isinstance(entry, AgentLog)]
+        progress = next((entry.progress for entry in reversed(batch) if isinstance(entry, AgentProgress)), None)
+        while True:
+            try:
+                await self._store.add_journal(self._session_id, progress, logs)
+                return True
+            except LeaseLost:
+                return False
+            except StoreUnavailable as error:
+                logger.warning("session %s: its journal waits for the store: %s", self._session_id, error)
+                await asyncio.sleep(RETRY_S)
