@@ -56,7 +56,7 @@ screenshots: test-setup  ## take pictures of the page with Chromium
 	$(ON_PATH) $(BIN)/python -m tests.screenshots
 
 clean:  ## remove everything that was installed or left behind, but not data/
-	rm -rf $(VENV) $(MONGO_VENV) static/node_modules tests/js/node_modules htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) .venv-3.* $(MONGO_VENV) static/node_modules tests/js/node_modules htmlcov .coverage .coverage.* \
 	    .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
