@@ -1,0 +1,222 @@
+"""Who is in which room, and one event to all of them: encoded once, handed to each socket without a task or a wait."""
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+import socketio
+from bidict import ValueDuplicationError
+from socketio.async_pubsub_manager import AsyncPubSubManager
+from socketio.packet import EVENT
+
+from server.realtime.frames import Frame, encode
+
+if TYPE_CHECKING:
+    from server.realtime.server import RealtimeServer
+
+_collapse: Final[ContextVar[str | None]] = ContextVar("collapse", default=None)  # through upstream's pub/sub methods
+
+
+class Fanout(socketio.AsyncManager):  # type: ignore[misc]
+    """The client manager of one process.
+
+    Restated from upstream: ``emit``, ``pre_connect``, ``basic_disconnect``, ``get_rooms``, ``_generate_ack_id``.
+    """
+
+    server: "RealtimeServer"
+    rooms: dict[str, dict[Any, Any]]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._rooms_of: dict[tuple[str, str], set[Any]] = {}
+        self._early: dict[str, list[Frame]] = {}  # by sid: sent to a client whose connect handler still runs
+        self._ack_ids = itertools.count(1)  # one for all: an ack of a lost connection never meets a newer callback
+
+    # Events
+
+    async def emit(
+        self,
+        event: str,
+        data: Any,
+        namespace: str,
+        room: Any = None,
+        skip_sid: Any = None,
+        callback: Callable[..., Any] | None = None,
+        to: Any = None,
+        collapse: str | None = None,
+        **_kwargs: Any,
+    ) -> None:
+        """Send an event to the sockets in a room, or several, or all. It never waits: slow clients are the links'
+        business, so an event made later is never sent earlier."""
+        args = [event, *data] if isinstance(data, tuple) else [event] if data is None else [event, data]
+        rooms = _as_rooms(room if to is None else to)  # an empty list is nobody, not everybody
+        skip = _as_sids(skip_sid)
+        if callback is not None:
+            self._emit_with_ack(args, namespace, rooms, skip, callback)
+            return
+        offset = self.server.event_offset(namespace)
+        if offset is not None:
+            args.append(offset)
+        elif namespace not in self.rooms:
+            return
+        frame = encode(EVENT, namespace, args, collapse=collapse or _collapse.get())
+        self.server.log_event(namespace, rooms, skip, frame)
+        self._deliver(frame, namespace, rooms, skip)
+
+    def _deliver(self, frame: Frame, namespace: str, rooms: tuple[Any, ...] | None, skip: Collection[str]) -> None:
+        recipients = self._participants(namespace, rooms)
+        links = self.server.eio.sockets
+        pending = self.pending_connect.get(namespace, ())
+        sent = 0
+        for sid, eio_sid in recipients.items():
+            if sid in skip:
+                continue
+            if pending and sid in pending:  # not through its connect handler: nothing, unless meant for it alone
+                if rooms is not None and sid in rooms:
+                    self._early.setdefault(sid, []).append(frame)
+                continue
+            link = links.get(eio_sid)
+            if link is not None:
+                link.send_frame(frame)
+                sent += 1
+        counters = self.server.counters
+        counters.events += 1
+        counters.deliveries += sent
+
+    def _emit_with_ack(
+        self,
+        args: list[Any],
+        namespace: str,
+        rooms: tuple[Any, ...] | None,
+        skip: Collection[str],
+        callback: Callable[..., Any],
+    ) -> None:
+        for sid, eio_sid in self._participants(namespace, rooms).items():
+            link = self.server.eio.sockets.get(eio_sid)
+            if link is not None and sid not in skip and self.is_connected(sid, namespace):
+                link.send_frame(encode(EVENT, namespace, args, self._generate_ack_id(sid, callback)))
+
+    def _participants(self, namespace: str, rooms: tuple[Any, ...] | None) -> Mapping[str, str]:
+        """sid to Engine.IO sid; each client once. Not a copy: not to be kept across an await."""
+        members = self.rooms.get(namespace)
+        if members is None:
+            return {}
+        if rooms is None:
+            return _forward(members.get(None))
+        if len(rooms) == 1:
+            return _forward(members.get(rooms[0]))
+        union: dict[str, str] = {}
+        for room in rooms:
+            union.update(_forward(members.get(room)))
+        return union
+
+    def take_early(self, sid: str) -> list[Frame]:
+        """What was sent to *sid* alone before it was connected."""
+        return self._early.pop(sid, [])
+
+    def _generate_ack_id(self, sid: str, callback: Callable[..., Any]) -> int:
+        ack_id = next(self._ack_ids)
+        self.callbacks.setdefault(sid, {})[ack_id] = callback
+        return ack_id
+
+    # Membership, with an index by client: upstream walks all rooms of the namespace for each client that leaves
+
+    def admit(self, eio_sid: str, namespace: str, sid: str, rooms: Iterable[Any] = ()) -> bool:
+        """Register a client that is to pass its connect handler yet; False when it is in the namespace already."""
+        try:
+            self.basic_enter_room(sid, namespace, None, eio_sid=eio_sid)
+        except ValueDuplicationError:
+            return False
+        for room in (sid, *rooms):
+            self.basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
+        self.pending_connect.setdefault(namespace, []).append(sid)
+        return True
+
+    async def pre_connect(self, eio_sid: str, namespace: str) -> str | None:
+        sid: str = self.server.eio.generate_id()
+        return sid if self.admit(eio_sid, namespace, sid) else None
+
+    def basic_enter_room(self, sid: str, namespace: str, room: Any, eio_sid: str | None = None) -> None:
+        super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
+        self._rooms_of.setdefault((namespace, sid), set()).add(room)
+
+    def basic_leave_room(self, sid: str, namespace: str, room: Any) -> None:
+        super().basic_leave_room(sid, namespace, room)
+        if (rooms := self._rooms_of.get((namespace, sid))) is not None:
+            rooms.discard(room)
+
+    def basic_disconnect(self, sid: str, namespace: str, **_kwargs: Any) -> None:
+        for room in self._rooms_of.pop((namespace, sid), ()):
+            super().basic_leave_room(sid, namespace, room)
+        self.callbacks.pop(sid, None)
+        self._early.pop(sid, None)
+        for pending in (self.pending_connect, self.pending_disconnect):
+            if sid in pending.get(namespace, ()):
+                pending[namespace].remove(sid)
+                if not pending[namespace]:
+                    del pending[namespace]
+
+    def get_rooms(self, sid: str, namespace: str) -> list[Any]:
+        return [room for room in self._rooms_of.get((namespace, sid), ()) if room is not None]
+
+
+class SharedFanout(AsyncPubSubManager, Fanout):  # type: ignore[misc]
+    """The client manager of one of several processes: upstream's pub/sub, delivering locally through :class:`Fanout`.
+
+    Each process logs every event under its own epoch; a client recovers on the process that knows its session.
+    """
+
+    async def emit(self, event: str, data: Any, *args: Any, collapse: str | None = None, **kwargs: Any) -> None:
+        token = _collapse.set(collapse)
+        try:
+            await super().emit(event, data, *args, **kwargs)
+        finally:
+            _collapse.reset(token)
+
+    async def _handle_emit(self, message: dict[str, Any]) -> None:
+        token = _collapse.set(message.get("collapse", _collapse.get()))
+        try:
+            await super()._handle_emit(message)
+        finally:
+            _collapse.reset(token)
+
+    async def _publish(self, data: dict[str, Any]) -> None:
+        if data.get("method") == "emit" and (collapse := _collapse.get()) is not None:
+            data = {**data, "collapse": collapse}
+        await super()._publish(data)
+
+
+class RedisFanout(SharedFanout, socketio.AsyncRedisManager):  # type: ignore[misc]
+    """:class:`SharedFanout` over Redis, with time-outs, so that a Redis that hangs is noticed."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(
+            url,
+            redis_options={
+                "socket_timeout": 5,
+                "socket_connect_timeout": 5,
+                "socket_keepalive": True,
+                "health_check_interval": 15,
+            },
+            **options,
+        )
+
+
+def _forward(room: Any) -> Mapping[str, str]:
+    forward: Mapping[str, str] = {} if room is None else room._fwdm  # the dict inside the bidict
+    return forward
+
+
+def _as_rooms(room: Any) -> tuple[Any, ...] | None:
+    if room is None:
+        return None
+    if isinstance(room, (list, tuple, set, frozenset)):
+        return tuple(dict.fromkeys(room))
+    return (room,)
+
+
+def _as_sids(sids: Any) -> Collection[str]:
+    if not sids:
+        return ()
+    return (sids,) if isinstance(sids, str) else tuple(sids)
