@@ -27,8 +27,6 @@ from store.base import Store
 API_VERSION = "1.0.0"
 BODY_LIMIT = 1024 * 1024
 EXPOSED_HEADERS = (
-    "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "X-Request-Id", "Location",
-)
     "RateLimit-Limit",
     "RateLimit-Remaining",
     "RateLimit-Reset",
