@@ -137,7 +137,7 @@ def _fallen(agent: Agent, now: datetime, up_since: datetime) -> _Fallen | None:
 
 
 def _gaps(agent: Agent, fallen: _Fallen, *, until: datetime, late: str = WHILE_BUSY) -> tuple[Gap, ...]:
-    """What of *fallen* up to *until* did not run: the missed in one gap, those skipped, because of *late*, in another."""
+    """What of *fallen* up to *until* did not run: what was missed in one gap, what *late* explains in another."""
     assert agent.schedule is not None
     times = grid(agent.schedule)
     first = fallen.all.first

@@ -32,7 +32,7 @@ class Loop(Protocol):
 
 
 class AgentService:
-    """Commands on agents. What raises (``NotFound``, ``Conflict``, ``Invalid``, ``StoreUnavailable``) changed nothing."""
+    """Commands on agents. What raises ``NotFound``, ``Conflict``, ``Invalid`` or ``StoreUnavailable`` changed nothing."""
 
     def __init__(
         self,

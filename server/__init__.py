@@ -1,0 +1,1 @@
+"""The entry point: configuration, wiring, start and stop; and `realtime`, the Socket.IO engine."""
