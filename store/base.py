@@ -26,7 +26,7 @@ from store.records import (
 )
 
 Edit: TypeAlias = Callable[[Agent], Change]
-"""From an agent as it is now to what shall be written; pure and quick, as it may be called more than once.
+"""From an agent as it is now to what shall be written; pure and quick: it may be called more than once, on any thread.
 
 What it raises reaches the caller of ``change_agent``, and nothing is written.
 """
@@ -74,7 +74,11 @@ class Store(Protocol):
         ...
 
     async def delete_agent(self, agent_id: str) -> None:
-        """Remove an agent with its sessions, gaps and logs. ``NotFound``; ``Conflict`` while it holds a lease."""
+        """Remove an agent with its sessions, gaps and logs. ``NotFound``; ``Conflict`` while it holds a lease.
+
+        Should the process die in the middle, the agent is gone and the next to open the store, or to add an agent
+        of that id, removes the rest.
+        """
         ...
 
     async def change_agent(self, agent_id: str, edit: Edit) -> Change:
@@ -100,17 +104,21 @@ class Store(Protocol):
     # Finding work
 
     async def claim_due(self, now: datetime, *, owner: str, lease: timedelta, limit: int) -> list[Agent]:
-        """Claim up to *limit* agents that hold no lease and are due (``due_at <= now``), for *owner* until now + *lease*.
+        """Claim up to *limit* agents that hold no lease and are due (``due_at <= now``).
 
-        Highest priority first, then the longest due. Each claim is one atomic step: of two callers exactly one gets
-        an agent, with a lease id that is new. The agents come back as they are with the lease. Nothing else of them
-        is changed: who dies right after a claim delays an agent and loses nothing. ``limit=0`` claims nothing.
+        Highest priority first, then the longest due. *owner* holds them until *now* + *lease*. Each claim is one
+        atomic step: of two callers exactly one gets an agent, with a lease id that is new. The agents come back as
+        they are with the lease. Nothing else of them is changed: who dies right after a claim delays an agent and
+        loses nothing. ``limit=0`` claims nothing.
         The cost grows with *limit*, not with the number of agents nor of sessions.
         """
         ...
 
     async def overlapping(self, now: datetime, *, limit: int) -> list[Agent]:
-        """Up to *limit* agents that hold a lease and are due (``due_at <= now``): their next occurrence has come."""
+        """Up to *limit* agents that hold a lease and are due (``due_at <= now``): their next occurrence has come.
+
+        The longest due first. Between its claim and its start an agent may be among them.
+        """
         ...
 
     async def expired(self, now: datetime, *, limit: int) -> list[Agent]:
@@ -144,7 +152,10 @@ class Store(Protocol):
         ...
 
     async def list_sessions(self, wanted: SessionFilter, *, limit: int, offset: int = 0) -> Page[Session | Gap]:
-        """A page of the history, newest start (of a gap: first moment) first."""
+        """A page of the history, newest start (of a gap: first moment) first; equal moments are settled by id.
+
+        A gap is neither a success nor not: ``success`` lists sessions only, a failure being one that has ended.
+        """
         ...
 
     async def open_sessions(self, *, limit: int) -> list[Session]:
@@ -167,7 +178,7 @@ class Store(Protocol):
         ...
 
     async def purge_sessions(self, agent_id: str, *, before: datetime, keep: int, limit: int) -> int:
-        """Remove up to *limit* sessions and gaps of an agent that ended before *before* or are beyond its *keep* newest.
+        """Remove up to *limit* sessions and gaps of an agent: ended before *before*, or beyond its *keep* newest.
 
         A running session is never removed. Returns how many went; fewer than *limit* means it is done.
         """
