@@ -50,7 +50,7 @@ format: $(VENV)/.tests  ## mend what ruff can mend
 	$(BIN)/python -m ruff format .
 
 bench: $(VENV)/.tests  ## measure: lateness of starts, cost of an idle turn
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m benchmarks
 
 screenshots: test-setup  ## take pictures of the page with Chromium
 	$(ON_PATH) $(BIN)/python -m tests.screenshots

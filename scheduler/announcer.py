@@ -46,6 +46,8 @@ class Announcer:
         await self._gaps(change)
         agent, session = change.agent, change.start
         if session is not None:
+            ids = {"agentId": agent.id, "sessionId": session.id}
+            logger.info("run started (%s, attempt %d)", session.trigger, session.attempt, extra=ids)
             await self.publish(
                 AgentStarted(
                     agent.id,
@@ -63,6 +65,8 @@ class Announcer:
         """A session ended; *failures* counts those in a row, this one included."""
         agent = change.agent
         ended_at = change.end.completed_at if change.end else self._clock.now()
+        ids = {"agentId": agent.id, "sessionId": session.id}
+        logger.info("run %s%s", ending.outcome, f": {ending.error}" if ending.error else "", extra=ids)
         if ending.outcome is Outcome.COMPLETED:
             duration = round((ended_at - session.started_at).total_seconds() * 1000)
             event: Event = AgentCompleted(

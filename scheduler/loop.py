@@ -107,7 +107,7 @@ class Scheduler:
     async def _guarded_turn(self) -> datetime:
         """A turn that survives the store's absence and our own mistakes; returns when to look again."""
         try:
-            moment = await self._turn()
+            moment = await self.turn()
         except StoreUnavailable as error:
             self._note(f"the store is away: {error}")
         except Exception as error:
@@ -123,7 +123,8 @@ class Scheduler:
             logger.log(logging.WARNING if trouble else logging.INFO, "scheduler: %s", trouble or "back at work")
             self.trouble = trouble
 
-    async def _turn(self) -> datetime:
+    async def turn(self) -> datetime:
+        """Look once at what is due and act on it; return when to look again. ``run`` does this over and over."""
         now = self._clock.now()
         up_since = await self._beat(now)
         idle, busy = await self._store.next_due()
