@@ -35,7 +35,7 @@ def flag(*, null: bool = False) -> fields.Boolean:
 
 
 def anything() -> fields.Field:
-    return fields.Field(required=True, metadata={"type": "object", "additionalProperties": True})
+    return fields.Raw(required=True, metadata={"type": "object", "additionalProperties": True})
 
 
 def nested(schema: type[Schema], *, null: bool = False, required: bool = True) -> fields.Nested:
@@ -172,7 +172,7 @@ class ContextPart(Part):
     scheduledFor = when()  # noqa: N815
     attempt = number()
     missed = number()
-    input = fields.Field(metadata={"type": "object", "description": "What the caller of run now handed over."})
+    input = fields.Raw(metadata={"type": "object", "description": "What the caller of run now handed over."})
 
 
 class ProgressPart(Part):

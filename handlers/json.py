@@ -26,8 +26,8 @@ def agent_json(agent: Agent) -> JSONObject:
         "agentType": agent.agent_type,
         "configuration": masked(agent.configuration),
         "status": agent.status.value,
-        "projectId": agent.project_id,
-        "managerId": agent.manager_id,
+        "projectId": agent.project_id or None,  # a cleared one is kept as an empty text
+        "managerId": agent.manager_id or None,
         "scheduleExpression": agent.schedule.expression if agent.schedule else None,
         "scheduleEnabled": agent.is_scheduled,
         "scheduleTimezone": agent.schedule.timezone if agent.schedule else None,

@@ -209,7 +209,9 @@ class SessionsQuery(Query):
     limit = QueryInteger(1, 100, load_default=20)
     offset = QueryInteger(0, LARGEST_OFFSET, load_default=0)
     success = QueryFlag()
-    outcome = SomeOf(Outcome, attribute="outcomes", metadata={"description": "One or several, separated by commas."})
+    outcome = SomeOf(
+        Outcome, by_value=True, attribute="outcomes", metadata={"description": "One or several, separated by commas."}
+    )
     since = Moment(metadata={"description": "Started then or later."})
     until = Moment(metadata={"description": "Started then or earlier."})
     include = Text(
