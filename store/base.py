@@ -117,7 +117,7 @@ class Store(Protocol):
     async def overlapping(self, now: datetime, *, limit: int) -> list[Agent]:
         """Up to *limit* agents that hold a lease and are due (``due_at <= now``): their next occurrence has come.
 
-        The longest due first. Between its claim and its start an agent may be among them.
+        The longest due first; an agent between its claim and its start is not among them.
         """
         ...
 
