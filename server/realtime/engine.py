@@ -13,8 +13,9 @@ from aiohttp import web
 from engineio.exceptions import EngineIOError
 
 from server.realtime.counters import Counters
-from server.realtime.frames import Frame, ProtocolError
+from server.realtime.frames import CLOSE, Frame, ProtocolError
 from server.realtime.link import TRANSPORT_CLOSE, TRANSPORT_ERROR, Link
+from server.realtime.wire import CLOSE_WAIT_S
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self._unflushed: deque[Link] = deque()
         self._flushing = False
         self._tasks: set[asyncio.Future[None]] = set()
+        self._goodbyes: set[str] = set()
         self._shut = False
 
     def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
@@ -68,6 +70,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         else:
             self._flushing = False
 
+    def say_goodbye(self, sid: str) -> None:
+        """Answer the next poll of *sid*, which is between two, with CLOSE: a 400 would look like a fault to it."""
+        self._goodbyes.add(sid)
+        asyncio.get_running_loop().call_later(CLOSE_WAIT_S, self._goodbyes.discard, sid)
+
     def spawn(self, work: Awaitable[None], name: str) -> None:
         """Run *work* to its end and log how it failed, if it did."""
         task = asyncio.ensure_future(_logged(work, name))
@@ -90,16 +97,19 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         """Answer one HTTP request or WebSocket handshake on the path."""
         query = parse_qs(request.query_string)
         if query.get("transport", [""])[0] not in self.transports or request.method not in ("GET", "POST", "OPTIONS"):
-            return await self._refuse(request, "Bad transport or method")
+            return await self._answer(request, self._bad_request("Bad transport or method"))
         sid = query.get("sid", [None])[0]
         if sid is None and self._shut:
             return web.Response(status=503, text="Shutting down")
+        if sid in self._goodbyes and request.method == "GET":
+            self._goodbyes.discard(sid)
+            return await self._answer(request, self._ok([CLOSE]))
         response: web.StreamResponse = await super().handle_request(request)
         return response
 
-    async def _refuse(self, request: web.Request, message: str) -> web.Response:
+    async def _answer(self, request: web.Request, answer: dict[str, Any]) -> web.Response:
         environ = self._async["translate_request"](request)
-        response: web.Response = await self._make_response(self._bad_request(message), environ)
+        response: web.Response = await self._make_response(answer, environ)
         return response
 
     async def _handle_connect(self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None) -> Any:

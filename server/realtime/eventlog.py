@@ -2,7 +2,7 @@
 
 import secrets
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -59,9 +59,11 @@ class EventLog:
         return position if 0 < position <= self.head else 0
 
     def append(
-        self, now: float, namespace: str, rooms: frozenset[Any] | None, skip: Collection[str], frame: Frame
+        self, now: float, namespace: str, rooms: Iterable[Any] | None, skip: Collection[str], frame: Frame
     ) -> None:
-        self._entries.append(_Entry(now, namespace, rooms, skip, frame))
+        """Keep an event that carries ``next_offset()`` and goes to *rooms*, or, with None, to everybody."""
+        places = None if rooms is None else frozenset(rooms)
+        self._entries.append(_Entry(now, namespace, places, skip, frame))
         self.head += 1
         self.bytes += len(frame.wire) + _ENTRY_BYTES
         self.evict(now)

@@ -1,5 +1,6 @@
 """Who is in which room, and one event to all of them: encoded once, handed to each socket without a task or a wait."""
 
+import asyncio
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
@@ -55,13 +56,15 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
         if callback is not None:
             self._emit_with_ack(args, namespace, rooms, skip, callback)
             return
-        offset = self.server.event_offset(namespace)
-        if offset is not None:
-            args.append(offset)
-        elif namespace not in self.rooms:
+        logged = self.server.entrance.logs(namespace)
+        if not logged and namespace not in self.rooms:
             return
+        log = self.server.entrance.log
+        if logged:
+            args.append(log.next_offset())
         frame = encode(EVENT, namespace, args, collapse=collapse or _collapse.get())
-        self.server.log_event(namespace, rooms, skip, frame)
+        if logged:  # also when nobody is there right now; no await before the delivery: log order is wire order
+            log.append(asyncio.get_running_loop().time(), namespace, rooms, skip, frame)
         self._deliver(frame, namespace, rooms, skip)
 
     def _deliver(self, frame: Frame, namespace: str, rooms: tuple[Any, ...] | None, skip: Collection[str]) -> None:
@@ -132,6 +135,13 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
             self.basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
         self.pending_connect.setdefault(namespace, []).append(sid)
         return True
+
+    def settle(self, sid: str, namespace: str) -> None:
+        """Make an admitted client a connected one."""
+        pending = self.pending_connect[namespace]
+        pending.remove(sid)
+        if not pending:
+            del self.pending_connect[namespace]
 
     async def pre_connect(self, eio_sid: str, namespace: str) -> str | None:
         sid: str = self.server.eio.generate_id()

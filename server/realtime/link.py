@@ -28,8 +28,8 @@ TRANSPORT_ERROR: Final = "transport error"
 PING_TIMEOUT: Final = "ping timeout"
 
 
-class Engine(Protocol):
-    """What a link needs of the server."""
+class LinkServer(Protocol):
+    """What a link needs of the engine."""
 
     ping_interval: float
     ping_timeout: float
@@ -40,6 +40,7 @@ class Engine(Protocol):
 
     def position(self) -> int: ...
     def flush_soon(self, link: "Link") -> None: ...
+    def say_goodbye(self, sid: str) -> None: ...
     def spawn(self, work: Awaitable[None], name: str) -> None: ...
     async def deliver(self, sid: str, data: str | bytes) -> None: ...
     async def left(self, sid: str, reason: str) -> None: ...
@@ -58,7 +59,7 @@ class Link:
         "_poll", "_poll_request", "_posting", "_heard", "_ping_position", "_ping_timer", "_connect_timer",
     )  # fmt: skip
 
-    def __init__(self, server: Engine, sid: str) -> None:
+    def __init__(self, server: LinkServer, sid: str) -> None:
         self.sid = sid
         self.server = server
         self.session: dict[str, Any] = {}
@@ -237,11 +238,14 @@ class Link:
         if self._poll is not None and not self._poll.done():
             self._poll.set_result(None)
 
-    def _leave_poll(self, last: Frame) -> None:
-        """Let *last* be the end of what a poll is answered with."""
-        if self._wire is None and self._poll is not None and not self._poll.done():
+    def _leave_poll(self, last: Frame) -> bool:
+        """Let *last* be the end of what the open poll is answered with; False when there is none."""
+        if self._poll is None:
+            return False
+        if not self._poll.done():
             self._outbox.put_replay(last, 0.0)
             self._answer_poll()
+        return True
 
     # The WebSocket: from the start, or as an upgrade
 
@@ -337,7 +341,7 @@ class Link:
 
     def cut(self, why: str) -> None:
         """Drop the transport at once; an unchanged client comes back by itself, and recovery with it."""
-        if self._close_transport(abort=True):
+        if self._close_transport(TRANSPORT_CLOSE, abort=True):
             self.server.counters.drops[why] += 1
             self.server.spawn(self._finish(TRANSPORT_CLOSE), f"cut {self.sid}")
 
@@ -346,10 +350,11 @@ class Link:
 
         Either way the client reconnects by itself. A second call returns at once.
         """
-        if self._close_transport(abort=abort):
-            await self._finish(reason or TRANSPORT_CLOSE)
+        reason = reason or TRANSPORT_CLOSE
+        if self._close_transport(reason, abort=abort):
+            await self._finish(reason)
 
-    def _close_transport(self, *, abort: bool) -> bool:
+    def _close_transport(self, reason: str, *, abort: bool) -> bool:
         """True when this call is the one that closed it."""
         if not abort:
             self.flush()
@@ -363,8 +368,8 @@ class Link:
             self._wire.abort()
         elif self._wire is not None:
             self._wire.part()
-        else:
-            self._leave_poll(CLOSE)
+        elif not self._leave_poll(CLOSE) and not abort and reason == TRANSPORT_CLOSE:
+            self.server.say_goodbye(self.sid)
         return True
 
     async def _finish(self, reason: str) -> None:
