@@ -1,6 +1,7 @@
 """The WebSocket under one link: whole frames written at once, flow control, and an end in bounded time."""
 
 import asyncio
+from socket import AF_INET, AF_INET6, SO_SNDBUF, SOL_SOCKET
 from typing import Final
 
 from aiohttp import WSMsgType, web
@@ -28,6 +29,8 @@ class WebSocketWire:
         if transport is None:
             raise ConnectionResetError("the client left during the handshake")
         self._transport = transport
+        if (raw := transport.get_extra_info("socket")) is not None and raw.family in (AF_INET, AF_INET6):
+            raw.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES)
         return self._response
 
     @property

@@ -97,6 +97,9 @@ class JsSocket:
         """The arguments of every event *name* so far."""
         return [entry["args"] for entry in self.log if entry["type"] == "event" and entry["event"] == name]
 
+    def happened_to(self, kind: str) -> bool:
+        return any(entry["type"] == kind for entry in self.log)
+
     def happened(self, entry: dict[str, Any]) -> None:
         self.log.append(entry)
         self._news.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -117,6 +118,8 @@ class RawClients:
 
 
 @contextlib.asynccontextmanager
-async def raw_clients(url: str, path: str = "/socket.io/") -> AsyncIterator[RawClients]:
-    async with aiohttp.ClientSession() as http:
+async def raw_clients(
+    url: str, path: str = "/socket.io/", *, trust: ssl.SSLContext | None = None
+) -> AsyncIterator[RawClients]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust or True, limit=0)) as http:
         yield RawClients(http, url, path)
