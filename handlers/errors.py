@@ -69,7 +69,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
             raise
         return _http_answer(request, error)
     except (BadHttpMessage, web.RequestPayloadError) as error:
-        return failure(400, f"The body cannot be read: {str(error) or type(error).__name__}.")
+        reason = str(error).strip().rpartition("\n")[2].strip().rstrip(".")  # aiohttp puts its own status in front
+        return failure(400, f"The body cannot be read: {reason or 'it is cut off'}.")
     except ConnectionError:
         raise  # the client went away: nobody reads an answer, and aiohttp knows what to do
     except ServiceError as error:
@@ -110,7 +111,7 @@ def _field_errors(error: ServiceError) -> list[JSONObject]:
 
 def _defect_answer(request: web.Request, error: Exception) -> web.Response:
     reference = request[REQUEST_ID]
-    logger.error("%s %s failed", request.method, request.path, exc_info=error, extra={"requestId": reference})
+    logger.error("%s %s failed", request.method, request.path[:200], exc_info=error, extra={"requestId": reference})
     message = f"Something went wrong on our side. If it happens again, report it with the id {reference}."
     return failure(500, message, id=reference)
 

@@ -25,11 +25,14 @@ HEADERS: web.RequestKey[MutableMapping[str, str]] = web.RequestKey("headers", Mu
 
 READS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 OPEN_API = "/api/docs"
+PATH_SHOWN = 200
+"""Characters of a path that a line of the log shows."""
 _REQUEST_ID = re.compile("[A-Za-z0-9._-]{8,64}")
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Signal ``on_response_prepare``: every answer carries its request's headers, and no sniffing of its type."""
+    response.headers["Server"] = "neonhub"  # rather than the versions of Python and aiohttp
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     for name, value in request.get(HEADERS, {}).items():
         response.headers.setdefault(name, value)
@@ -108,7 +111,7 @@ def _carry(request: web.Request, standing: Any) -> None:
     if standing is not None:
         request[HEADERS].update(standing.headers)
     # What one user may read is no other's to find in a shared cache.
-    request[HEADERS].update({"Cache-Control": "no-store", "Vary": "Authorization"})
+    request[HEADERS]["Cache-Control"] = "no-store"
 
 
 def _template(request: web.Request) -> str:
@@ -124,7 +127,7 @@ def _log(request: web.Request, status: int, seconds: float) -> None:
         level,
         "%s %s %d %.1f ms",
         request.method,
-        request.path,
+        request.path[:PATH_SHOWN],
         status,
         seconds * 1000,
         extra={

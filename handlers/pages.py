@@ -13,6 +13,7 @@ VENDORED = ("socket.io-client/dist", "uplot/dist")
 """The only folders of ``node_modules`` that are served."""
 _SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 """A part of a path: no dot in front, so neither ``..`` nor a hidden file."""
+LONGEST_PATH = 200
 PRIVATE = frozenset({"package.json", "package-lock.json"})
 
 
@@ -79,13 +80,17 @@ class PageHandlers:
         """``socket.io.js`` and its kin, as npm fetched them."""
         path = self._folder / "node_modules" / "socket.io-client" / "dist" / request.match_info["name"]
         missing = "The browser client is not installed here. Run `make setup`, or load socket.io-client from elsewhere."
-        headers = {"Cache-Control": "public, max-age=0", "Cross-Origin-Resource-Policy": "cross-origin"}
+        headers = {
+            "Cache-Control": "public, max-age=0",
+            "Cross-Origin-Resource-Policy": "cross-origin",
+            "Vary": "Origin",  # aiohttp-cors names the origin it allows, and does not say that it varies
+        }
         return _file(path, headers=headers, missing=missing)
 
 
 def _may_be_served(path: str) -> bool:
     parts = path.split("/")
-    if not all(_SAFE.fullmatch(part) for part in parts) or path in PRIVATE:
+    if not all(_SAFE.fullmatch(part) for part in parts) or path in PRIVATE or len(path) > LONGEST_PATH:
         return False
     if parts[0] != "node_modules":
         return True

@@ -1,0 +1,192 @@
+"""The API's documentation: complete, valid, and true to what the server answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from openapi_schema_validator import OAS30Validator
+from openapi_spec_validator import OpenAPIV30SpecValidator
+
+from scheduler.events import AgentCompleted
+from store.records import Change, Gap, Outcome
+from tests.handlers.stack import START, Stack, running
+
+JSON = "application/json"
+
+
+async def test_the_document_is_valid_openapi_3(stack: Stack) -> None:
+    document = await _document(stack)
+
+    assert document["openapi"] == "3.0.3"
+    assert [str(error) for error in OpenAPIV30SpecValidator(document).iter_errors()] == []
+
+
+async def test_every_api_route_is_in_the_document_and_no_other(stack: Stack) -> None:
+    document = await _document(stack)
+
+    served = {
+        (route.method.lower(), route.resource.canonical)
+        for route in stack.app.router.routes()
+        if route.resource is not None and route.method not in ("HEAD", "OPTIONS")
+    }
+    api = {(method, path) for method, path in served if path.startswith("/api/") and "/docs" not in path}
+    written = {(method, path) for path, methods in document["paths"].items() for method in methods}
+    assert written == api
+    assert len(api) == 21
+
+
+async def test_every_operation_wants_the_bearer_token(stack: Stack) -> None:
+    document = await _document(stack)
+
+    assert document["components"]["securitySchemes"]["bearer"] == {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+    }
+    assert document["security"] == [{"bearer": []}]
+
+
+async def test_every_operation_tells_its_errors_parameters_and_headers(stack: Stack) -> None:
+    document = await _document(stack)
+
+    names = set()
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            names.add(operation["operationId"])
+            assert operation["summary"], path
+            assert operation["description"], path
+            assert operation["responses"].keys() >= {"401", "429", "500", "503"}, path
+            assert ("403" in operation["responses"]) is (method != "get"), path
+            in_path = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
+            assert in_path == {part[1:-1] for part in path.split("/") if part.startswith("{")}
+            if "requestBody" in operation:
+                assert operation["responses"].keys() >= {"400", "413", "415"}, path
+            success = next(answer for status, answer in operation["responses"].items() if status < "300")
+            assert success["headers"].keys() >= {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
+            assert "schema" in success["content"][JSON]
+    assert len(names) == 21
+
+
+async def test_what_may_be_sent_is_described_with_its_bounds(stack: Stack) -> None:
+    document = await _document(stack)
+
+    schedule = document["components"]["schemas"]["ScheduleBody"]
+    assert schedule["required"] == ["cronExpression"]
+    assert schedule["additionalProperties"] is False
+    assert schedule["properties"]["priority"]["enum"] == ["LOW", "NORMAL", "HIGH", "CRITICAL"]
+    assert schedule["properties"]["enabled"]["type"] == "boolean"
+    parameters = document["paths"]["/api/agents/{id}/sessions"]["get"]["parameters"]
+    limit = next(parameter for parameter in parameters if parameter["name"] == "limit")
+    assert limit["schema"] == {"type": "integer", "default": 20, "minimum": 1, "maximum": 100}
+
+
+async def test_answers_are_what_the_document_says(stack: Stack) -> None:
+    await _lively(stack)
+    session_id = (await stack.get("/api/agents/agent-123/sessions")).data["sessions"][0]["id"]
+    new = {"id": "other", "name": "Other", "agentType": "ECHO"}
+    one = "/api/agents/{id}/schedule"
+
+    calls: list[tuple[str, str, dict[str, str], Any]] = [
+        ("POST", "/api/agents", {}, new),
+        ("POST", "/api/agents", {}, new),
+        ("GET", "/api/agents", {}, None),
+        ("GET", "/api/agents/{id}", {}, None),
+        ("GET", "/api/agents/{id}", {"id": "nobody"}, None),
+        ("PATCH", "/api/agents/{id}", {}, {"name": "New"}),
+        ("POST", "/api/agents/{id}/stop", {}, None),
+        ("GET", one, {}, None),
+        ("GET", one, {"id": "other"}, None),
+        ("POST", one, {}, {"cronExpression": "nonsense"}),
+        ("POST", one, {}, {"cronExpression": "0 10 * * *"}),
+        ("GET", one + "/status", {}, None),
+        ("PATCH", one + "/{jobId}/pause", {}, None),
+        ("GET", one + "/paused", {}, None),
+        ("GET", "/api/agents/schedule/paused", {}, None),
+        ("PATCH", one + "/{jobId}/resume", {}, None),
+        ("GET", "/api/agents/{id}/sessions", {}, None),
+        ("GET", "/api/agents/{id}/sessions/{sessionId}", {}, None),
+        ("GET", "/api/scheduler/status", {}, None),
+        ("GET", "/api/agents/scheduler/status", {}, None),
+        ("GET", "/api/agents/schedule/status", {}, None),
+        ("POST", "/api/agents/{id}/run", {"id": "other"}, {"context": {"a": 1}}),
+        ("DELETE", one, {}, None),
+        ("POST", "/api/agents/run", {}, {"agentId": "agent-123"}),
+        ("DELETE", "/api/agents/{id}", {"id": "nobody"}, None),
+    ]
+    document = await _document(stack)
+    for method, path, changed, body in calls:
+        names = {"id": "agent-123", "jobId": "agent-123", "sessionId": session_id} | changed
+        answer = await stack.call(method, path.format(**names), json=body)
+        _check(document, method, path, answer.status, answer.body)
+
+
+async def test_rows_of_occurrences_that_did_not_run_are_described_too(stack: Stack) -> None:
+    await _lively(stack)
+    gap = Gap("gap-1", "agent-123", Outcome.MISSED, 4, START, START, "The server was down")
+    await stack.store.change_agent("agent-123", lambda agent: Change(agent, gaps=(gap,)))
+
+    answer = await stack.get("/api/agents/agent-123/sessions?include=missed")
+
+    assert answer.data["pagination"]["total"] == 2
+    _check(await _document(stack), "GET", "/api/agents/{id}/sessions", 200, answer.body)
+
+
+async def test_two_servers_in_one_process_have_the_same_document(stack: Stack, tmp_path: Path) -> None:
+    async with running(tmp_path / "other", scheduling=False) as other:
+        assert await _document(other) == await _document(stack)
+
+
+class TestSwaggerUI:
+    async def test_the_page_loads_nothing_from_elsewhere_and_no_inline_script(self, stack: Stack) -> None:
+        page = await stack.get("/api/docs", token=None)
+
+        assert page.status == 200
+        assert page.headers["Content-Type"].startswith("text/html")
+        assert "://" not in page.text
+        assert "<script>" not in page.text
+        policy = page.headers["Content-Security-Policy"]
+        assert "script-src 'self';" in policy
+        assert "frame-ancestors 'none'" in policy
+
+    async def test_everything_the_page_refers_to_is_there(self, stack: Stack) -> None:
+        page = await stack.get("/api/docs", token=None)
+        links = [part.split('"')[0] for part in page.text.replace('src="', 'href="').split('href="')[1:]]
+
+        assert len(links) == 5
+        for link in links:
+            assert (await _status(stack, link)) == 200
+
+    async def test_only_its_own_files_are_served(self, stack: Stack) -> None:
+        for name in ("index.html", "nothing.js", "..%2f__init__.py", "swagger-ui.js.map"):
+            assert (await _status(stack, f"/api/docs/{name}")) == 404
+
+
+async def _lively(stack: Stack) -> None:
+    await stack.agent(configuration={"token": "t"})
+    await stack.schedule()
+    await stack.post("/api/agents/agent-123/run", {"context": {"a": 1}})
+    await stack.news.until(AgentCompleted)
+
+
+async def _document(stack: Stack) -> Any:
+    return (await stack.get("/api/docs/swagger.json", token=None)).body
+
+
+async def _status(stack: Stack, path: str) -> int:
+    url = stack.url.join(type(stack.url)(path, encoded=True))
+    async with stack.client.get(url) as answer:
+        await answer.read()
+        return answer.status
+
+
+def _check(document: Any, method: str, path: str, status: int, body: Any) -> None:
+    """Hold an answer against the document: the status is described, and the body has exactly what its schema says."""
+    responses = document["paths"][path][method.lower()]["responses"]
+    assert str(status) in responses, (method, path, status, body)
+    response = responses[str(status)]
+    if "$ref" in response:
+        response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    schema = response["content"][JSON]["schema"] | {"components": document["components"]}  # what its $refs point to
+    errors = [error.message for error in OAS30Validator(schema).iter_errors(body)]
+    assert errors == [], (method, path, status, body)
