@@ -86,8 +86,10 @@ class Store(Protocol):
 
         Atomic against every other change of this agent, a claim and a lease's renewal included. ``start`` is kept as
         a new running session: ``Conflict`` when its ``(agent_id, occurrence, attempt)`` or id is taken. ``end``
-        closes a running session: ``LeaseLost`` when it is not running any more. A gap whose id is known adds its
-        count to that row and moves its ``last_at``. Should the process die in the middle, what is left over is one
+        closes a running session: ``LeaseLost`` when it is not running any more. A gap whose id is known is a
+        further piece of it: it adds its count to that row and moves its ``last_at``. Pieces of a gap come in the order
+        of their first moment; one that begins no later than the last one is that piece written again, and counts
+        once. Should the process die in the middle, what is left over is one
         of: nothing; all; or (Mongo) the history without the agent's side, which still holds its lease then.
 
         Raises:

@@ -237,7 +237,22 @@ def gap_document(gap: Gap) -> Document:
         "endedAt": milliseconds(gap.last_at),
         "count": gap.count,
         "reason": text(gap.reason),
+        "tail": {"at": milliseconds(gap.first_at), "count": gap.count},
     }
+
+
+def lengthened(gap: Document, piece: Document) -> Document:
+    """A kept *gap* with a further *piece* of it; a piece it holds already counts once.
+
+    Pieces come in the order of their first moment, so the last one (the ``tail``) tells what is held: one that begins
+    earlier is; one that begins with it is the same piece, written again by somebody who did not know that it was.
+    """
+    begins, tail = moment(piece["startedAt"]), moment(gap["tail"]["at"])
+    if begins < tail:
+        return gap
+    again = gap["tail"]["count"] if begins == tail else 0
+    count = gap["count"] - again + piece["count"]
+    return gap | {"count": count, "endedAt": piece["endedAt"], "tail": piece["tail"]}
 
 
 def history_record(document: Document) -> Session | Gap:

@@ -13,6 +13,7 @@ from store.codec import (
     from_json,
     gap_document,
     history_record,
+    lengthened,
     log_document,
     log_record,
     progress_document,
@@ -112,8 +113,7 @@ def add_gap(connection: sqlite3.Connection, gap: Gap) -> None:
         return
     if not kept["isGap"] or kept["agentId"] != gap.agent_id:
         raise Conflict(f"The id {gap.id!r} is taken by another entry of the history")
-    longer = kept | {"count": kept["count"] + gap.count, "endedAt": document["endedAt"]}
-    connection.execute(UPDATE, _row(longer))
+    connection.execute(UPDATE, _row(lengthened(kept, document)))
 
 
 # Listing
