@@ -97,7 +97,7 @@ def _service_answer(request: web.Request, error: ServiceError) -> web.Response:
     if isinstance(error, StoreUnavailable):
         # The driver's words may hold addresses: they are for the log.
         logger.warning("the database cannot be reached: %s", message, extra={"requestId": request[REQUEST_ID]})
-        message = "The database cannot be reached. Nothing may have been changed; try again in a few seconds."
+        message = "The database cannot be reached. Try again in a few seconds."
         return failure(status, message, headers={"Retry-After": str(RETRY_AFTER_S)})
     return failure(status, message)
 

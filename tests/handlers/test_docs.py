@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
 from scheduler.events import AgentCompleted
 from store.records import Change, Gap, Outcome
 from tests.handlers.stack import START, Stack, running
+from tests.support.tools import chromium
 
 JSON = "application/json"
 
@@ -156,6 +159,24 @@ class TestSwaggerUI:
         assert len(links) == 5
         for link in links:
             assert (await _status(stack, link)) == 200
+
+    @pytest.mark.browser
+    async def test_a_browser_shows_every_operation_under_the_pages_policy(self, stack: Stack, tmp_path: Path) -> None:
+        browser = await asyncio.create_subprocess_exec(
+            chromium() or "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={tmp_path}",
+            "--virtual-time-budget=10000",
+            "--dump-dom",
+            f"{stack.url.origin()}/api/docs",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        shown, _ = await browser.communicate()
+
+        assert shown.decode().count("opblock-summary-path") == 21
 
     async def test_only_its_own_files_are_served(self, stack: Stack) -> None:
         for name in ("index.html", "nothing.js", "..%2f__init__.py", "swagger-ui.js.map"):
