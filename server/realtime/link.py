@@ -361,6 +361,9 @@ class Link:
         if self.closing:
             return False
         self.closing = True
+        if abort:
+            self._turn.clear()
+            self._outbox.clear()
         for timer in (self._ping_timer, self._connect_timer):
             if timer is not None:
                 timer.cancel()
