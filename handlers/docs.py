@@ -177,7 +177,7 @@ def _operation(spec: Any, declared: Operation, method: str, path: str) -> dict[s
 
 def _errors(declared: Operation, method: str) -> set[int]:
     errors = {401, 429, 500, 503, *declared.errors}
-    if declared.query is not None or declared.body is not None or "/resume" in declared.description:
+    if declared.query is not None or declared.body is not None:
         errors.add(400)
     if declared.body is not None:
         errors |= {413, 415}

@@ -139,7 +139,7 @@ class ScheduleHandlers:
         "Resume a job",
         tag="Schedules",
         answers={200: Answer("It fires again.", success("ResumedAnswer", nested(ResumedPart), message=text()))},
-        errors=(404,),
+        errors=(400, 404),
     )
     async def resume(self, request: web.Request) -> web.Response:
         """400 when it is not paused."""

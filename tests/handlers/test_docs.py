@@ -107,6 +107,7 @@ async def test_answers_are_what_the_document_says(stack: Stack) -> None:
         ("GET", one + "/paused", {}, None),
         ("GET", "/api/agents/schedule/paused", {}, None),
         ("PATCH", one + "/{jobId}/resume", {}, None),
+        ("PATCH", one + "/{jobId}/resume", {}, None),
         ("GET", "/api/agents/{id}/sessions", {}, None),
         ("GET", "/api/agents/{id}/sessions/{sessionId}", {}, None),
         ("GET", "/api/scheduler/status", {}, None),
