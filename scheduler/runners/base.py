@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from store.errors import ServiceError
 from store.records import JSON, Agent, JSONObject, Progress
+
+
+class RunFailed(ServiceError):
+    """The run ended as a failure; the message is the one sentence that its session keeps."""
 
 
 class Sink(Protocol):
@@ -42,7 +47,7 @@ class Run:
         await self._sink.progress(Progress(percent, str(message), step, of))
 
     async def log(self, level: str, message: str) -> None:
-        """Add a line to the session's log: ``debug``, ``info``, ``warning`` or ``error``; another level becomes ``info``."""
+        """Add a line to the session's log; a level other than ``debug info warning error`` becomes ``info``."""
         await self._sink.log(level if level in LEVELS else "info", str(message))
 
 

@@ -1,0 +1,30 @@
+"""What a session keeps of a run's result: a text of bounded length."""
+
+from __future__ import annotations
+
+import json
+
+from store.records import SUMMARY_LIMIT
+
+
+def summary(result: object) -> str | None:
+    """*result* as text, cut at ``SUMMARY_LIMIT`` characters: a string as it is, None as None, all else as JSON.
+
+    A Python runner may return what JSON does not know; then it is its ``str()``.
+    """
+    if result is None:
+        return None
+    text = result if isinstance(result, str) else _as_json(result)
+    return storable(text[:SUMMARY_LIMIT])
+
+
+def storable(text: str) -> str:
+    """*text* without what JSON can carry and databases refuse: NUL, and lone surrogates (each becomes ``?``)."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _as_json(result: object) -> str:
+    try:
+        return json.dumps(result, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return str(result)
