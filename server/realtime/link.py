@@ -56,7 +56,8 @@ class Link:
     __slots__ = (
         "sid", "server", "session", "connected", "upgrading", "upgraded", "closing", "closed",
         "namespaces", "confirmed", "_loop", "_wire", "_outbox", "_turn", "_drainer",
-        "_poll", "_poll_request", "_posting", "_heard", "_ping_position", "_ping_timer", "_connect_timer",
+        "_poll", "_poll_request", "_posting", "_heard", "_pinged", "_sign_of_life",
+        "_ping_position", "_ping_timer", "_connect_timer",
     )  # fmt: skip
 
     def __init__(self, server: LinkServer, sid: str) -> None:
@@ -76,6 +77,9 @@ class Link:
         self._poll_request: web.Request | None = None
         self._posting = False
         self._heard = False
+        self._pinged = False
+        """A ping is under way. There is never a second one: its answer could not be told from the first one's."""
+        self._sign_of_life: asyncio.Event | None = None
         self._ping_position: int | None = None
         self._ping_timer: asyncio.TimerHandle | None = None
         self._connect_timer: asyncio.TimerHandle | None = None
@@ -177,6 +181,8 @@ class Link:
             ProtocolError: not one, or not one a client may send.
         """
         self._heard = True
+        if self._sign_of_life is not None:
+            self._sign_of_life.set()
         if isinstance(data, bytes):
             await self.server.deliver(self.sid, data)
             return
@@ -314,13 +320,30 @@ class Link:
         if self.namespaces == 0 and not self.closing and self._connect_timer is None:
             self._connect_timer = self._loop.call_later(self.server.connect_timeout, self._end, "connect timeout")
 
+    async def answers(self, within_s: float) -> bool:
+        """Whether the client gives a sign of life now: it is pinged at once, unless a ping is under way."""
+        if self.closing:
+            return False
+        sign = self._sign_of_life = self._sign_of_life or asyncio.Event()
+        sign.clear()
+        if not self._pinged and self._ping_timer is not None:
+            self._ping_timer.cancel()
+            self._ping()
+        try:
+            async with asyncio.timeout(within_s):
+                await sign.wait()
+        except TimeoutError:
+            return False
+        return not self.closing
+
     def _ping(self) -> None:
-        self._heard = False
+        self._heard, self._pinged = False, True
         self._ping_position = self.server.position()
         self.send_frame(PING)
         self._ping_timer = self._loop.call_later(self.server.ping_timeout, self._ping_unanswered)
 
     def _pong(self) -> None:
+        self._pinged = False
         if self._ping_position is not None:
             self.confirmed, self._ping_position = self._ping_position, None
         if self._ping_timer is not None and not self.closing:

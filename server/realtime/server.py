@@ -151,6 +151,11 @@ class RealtimeServer(socketio.AsyncServer):  # type: ignore[misc]
         else:
             await super().leave_room(sid, room, namespace)
 
+    async def answers(self, sid: str, namespace: str = "/", *, within_s: float) -> bool:
+        """Whether the client gives a sign of life now. A line that died silently is found out sooner than by pings."""
+        link = self._link_of(sid, namespace)
+        return link is not None and await link.answers(within_s)
+
     async def shutdown(self) -> None:
         """Part from every client, so that they reconnect; to be awaited before the web server stops. Bounded."""
         self.entrance.close()
