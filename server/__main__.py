@@ -1,4 +1,4 @@
-"""``python -m server``: run the server, or make a token."""
+"""``python -m server``: run the server, make a token, import agents."""
 
 from __future__ import annotations
 

@@ -8,18 +8,21 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from dotenv import dotenv_values
 
 from handlers.auth import Role
-from server.config import Config, Setting, read_config, settings
+from server.config import BadSetting, Config, Setting, read_config, settings
+from server.importing import read_rows, write_rows
 from server.keys import open_tokens
 from server.logs import configure_logs
-from server.process import serve
+from server.parts import assemble
+from server.process import opened_store, serve
 from store.errors import ServiceError
 
 TTL = re.compile(r"(\d{1,6})\s*([smhdw])", re.IGNORECASE)
@@ -31,12 +34,13 @@ def main(arguments: Sequence[str]) -> int:
     """Do what the command line asks for; return the process's exit code (2: it cannot be done as asked)."""
     options = _parser().parse_args(arguments)
     try:
-        config = read_config(environment())
+        environ = environment()
+        config = read_config(environ)
         if options.command == "token":
             print(open_tokens(config).mint(options.user, Role(options.role), options.ttl))
             return 0
         configure_logs(config.log_level, as_json=config.log_format == "json")
-        return _run(config)
+        return _run(import_agents(config, environ, options) if options.command == "import" else serve(config, environ))
     except (ServiceError, ValueError) as error:
         print(f"{error}", file=sys.stderr)
         return 2
@@ -48,9 +52,25 @@ def environment() -> Mapping[str, str]:
     return {**from_file, **os.environ}
 
 
-def _run(config: Config) -> int:
+def _run(work: Coroutine[Any, Any, int]) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(config))
+        return runner.run(work)
+
+
+async def import_agents(config: Config, environ: Mapping[str, str], options: argparse.Namespace) -> int:
+    """Read the whole file, then write; print what was done."""
+    try:
+        lines = options.file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(f"{options.file} cannot be read: {error}") from error
+    async with opened_store(config) as store, assemble(config, store, open_tokens(config), environ) as parts:
+        rows = read_rows(lines, parts.runners, config.scheduler_timezone)
+        if options.dry_run:
+            print(f"{len(rows)} agents can be imported; nothing was written")
+            return 0
+        written, left = await write_rows(rows, store, parts.service, replace=options.replace)
+        print(f"{written} agents imported, {left} were there already and were left alone")
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,6 +82,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("run", help="start the server (the default)", description="Start the server.")
+    importing = commands.add_parser(
+        "import",
+        help="add agents and schedules from a file of JSON lines",
+        description="Add agents and schedules from the Node backend's tables: one JSON object a line, such as psql's "
+        "row_to_json makes. All lines are checked before the first is written. Stop the server first, unless it keeps "
+        "its data in MongoDB.",
+    )
+    importing.add_argument("file", type=Path, help="the file")
+    importing.add_argument("--dry-run", action="store_true", help="check the file, write nothing")
+    importing.add_argument("--replace", action="store_true", help="bring agents that are there already up to the file")
     token = commands.add_parser(
         "token",
         help="print a token for the API and the sockets",

@@ -1,0 +1,120 @@
+"""The parts of one server, made from the configuration and put together: the one place that names concrete classes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from handlers.admission import identity
+from handlers.app import WebSettings, build_app
+from handlers.auth import Tokens
+from handlers.events import publisher
+from handlers.limits import RateLimits
+from handlers.metrics import Metrics
+from handlers.sockets import Subscriptions
+from scheduler.announcer import Announcer
+from scheduler.clock import SystemClock
+from scheduler.events import Event
+from scheduler.loop import Scheduler
+from scheduler.retention import Retention
+from scheduler.runners.base import Runners
+from scheduler.runners.registry import open_runners
+from scheduler.samples import sample_runners
+from scheduler.service import AgentService
+from scheduler.settings import SchedulerSettings
+from scheduler.status import StatusBoard
+from server.config import Config, SocketAuth
+from server.realtime import RealtimeServer
+from store.base import Store
+
+STATIC = Path(__file__).resolve().parent.parent / "static"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the life of the process starts and ends."""
+
+    app: web.Application
+    sockets: RealtimeServer
+    scheduler: Scheduler
+    service: AgentService
+    runners: Runners
+    board: StatusBoard
+    retention: Retention
+    tokens: Tokens
+
+
+@asynccontextmanager
+async def assemble(config: Config, store: Store, tokens: Tokens, environ: Mapping[str, str]) -> AsyncIterator[Parts]:
+    """All parts, not yet at work. *environ* is where runners take their secrets from."""
+    async with open_runners(
+        environ=environ,
+        samples=sample_runners(),
+        modules=config.agent_modules,
+        commands_file=config.commands_file,
+        allow=config.http_runner_allow,
+    ) as runners:
+        clock, numbers, metrics = SystemClock(), scheduler_settings(config), Metrics()
+        sockets = RealtimeServer(
+            cors_allowed_origins=config.cors_origin,
+            recovery_ms=round(config.socket_recovery.total_seconds() * 1000),
+            buffer_bytes=config.socket_buffer,
+            identity=identity(tokens),
+        )
+        metrics.sockets.set_function(lambda: sockets.metrics().sockets)
+        emit = publisher(sockets)
+
+        async def publish(event: Event) -> None:
+            metrics.event(event)
+            await emit(event)
+
+        board = StatusBoard(
+            store,
+            publish,
+            clock,
+            is_running=lambda: scheduler.is_running,
+            max_concurrent=config.scheduler_max_concurrent,
+        )
+        announcer = Announcer(publish, clock, board.changed)
+        scheduler = Scheduler(store, runners, announcer, numbers, clock)
+        service = AgentService(store, runners, scheduler, announcer, board, numbers, clock)
+
+        def faults() -> Sequence[str]:
+            # Anybody may ask for health: what exactly is wrong stands in the log.
+            return ["The scheduler cannot do its work at present; its log says why"] if scheduler.trouble else []
+
+        limits = RateLimits(config.rate_limit_max, round(config.rate_limit_window.total_seconds()))
+        web_settings = WebSettings(origins=config.cors_origin, static=STATIC)
+        app = build_app(store, service, tokens, limits, metrics, web_settings, faults=faults)
+        Subscriptions(
+            sockets,
+            store,
+            service,
+            tokens,
+            anonymous=config.socket_auth is SocketAuth.OPTIONAL,
+            max_per_user=config.socket_max_per_user,
+        )
+        sockets.attach(app)
+        yield Parts(app, sockets, scheduler, service, runners, board, Retention(store, numbers, clock), tokens)
+
+
+def scheduler_settings(config: Config) -> SchedulerSettings:
+    """The scheduler's numbers as configured."""
+    return SchedulerSettings(
+        max_concurrent=config.scheduler_max_concurrent,
+        check_interval=config.scheduler_check_interval,
+        max_retries=config.scheduler_max_retries,
+        backoff_base=config.scheduler_backoff_base,
+        backoff_max=config.scheduler_backoff_max,
+        run_timeout=config.scheduler_run_timeout,
+        lease=config.scheduler_lease,
+        missed_runs=config.scheduler_missed_runs,
+        timezone=config.scheduler_timezone,
+        retention=config.session_retention_days,
+        keep_sessions=config.session_retention_count,
+        grace=config.shutdown_grace,
+    )
