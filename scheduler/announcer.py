@@ -95,7 +95,8 @@ class Announcer:
         await self._gaps(change)
         await self.status(agent)
 
-    async def overlapped(self, change: Change) -> None:
+    async def lost(self, change: Change) -> None:
+        """Occurrences may have been passed over."""
         await self._gaps(change)
         self.changed()
 
@@ -105,6 +106,11 @@ class Announcer:
 
     async def resumed(self, change: Change) -> None:
         await self.publish(AgentResumed(change.agent.id, self._clock.now()))
+        await self._gaps(change)
+        await self.status(change.agent)
+
+    async def scheduled(self, change: Change) -> None:
+        """A schedule was saved or forgotten."""
         await self._gaps(change)
         await self.status(change.agent)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeGuard
 
 from scheduler.cron import Span, Timetable, timetable
 from scheduler.settings import SchedulerSettings
@@ -29,6 +30,7 @@ from store.records import (
     Session,
     SessionEnd,
     Trigger,
+    milliseconds,
 )
 
 MILLISECOND = timedelta(milliseconds=1)
@@ -46,6 +48,8 @@ WHILE_RUNNING = "The agent was still running"
 WHILE_BUSY = "All slots were busy until a newer occurrence fell due"
 WHILE_PAUSED = "The agent was paused"
 WHEN_STOPPED = "The agent was stopped while this occurrence waited for it"
+WHEN_RUN_BY_HAND = "A run was asked for by hand while this occurrence waited"
+WHEN_RESCHEDULED = "The schedule was changed before this occurrence ran"
 
 
 def grid(schedule: Schedule) -> Timetable:
@@ -64,8 +68,8 @@ def occurrence_key(moment: datetime) -> str:
 def start(agent: Agent, *, lease_id: str, session_id: str, now: datetime, up_since: datetime) -> Change:
     """Decide which run a claimed agent makes, and start it; ``Change.start`` is None when there is none to make.
 
-    A run asked for by hand comes first; else the newest fallen occurrence, which stands for those before it and
-    for a retry that waited; else the retry or the queued run.
+    A run asked for by hand comes first, also its retry; else the newest fallen occurrence, which stands for those
+    before it, for a retry that waited and for a queued run; else the retry or the queued run.
     """
     _check_lease(agent, lease_id)
     plan = _plan(agent, now, up_since)
@@ -84,11 +88,11 @@ def start(agent: Agent, *, lease_id: str, session_id: str, now: datetime, up_sin
     return Change(started, start=session, gaps=plan.gaps)
 
 
-def start_refused(agent: Agent, *, lease_id: str, now: datetime) -> Change:
+def start_refused(agent: Agent, *, lease_id: str, now: datetime, up_since: datetime) -> Change:
     """Go on after the store refused a session because this attempt has had one: the occurrence counts as run."""
     _check_lease(agent, lease_id)
-    following = grid(agent.schedule).next_after(now) if agent.schedule and agent.is_scheduled else None
-    return Change(replace(agent, lease=None, next_run_at=following, pending=None))
+    plan = _plan(agent, now, up_since)
+    return Change(replace(agent, lease=None, next_run_at=plan.next_run_at, pending=plan.left), gaps=plan.gaps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ class _Plan:
 def _plan(agent: Agent, now: datetime, up_since: datetime) -> _Plan:
     waiting = agent.pending
     ready = waiting if waiting is not None and waiting.due_at <= now else None
-    if ready is not None and ready.trigger is Trigger.MANUAL:
+    if ready is not None and is_by_hand(ready):
         return _Plan(ready, agent.next_run_at)
     fallen = _fallen(agent, now, up_since)
     if fallen is None:
@@ -111,9 +115,27 @@ def _plan(agent: Agent, now: datetime, up_since: datetime) -> _Plan:
         gaps = _gaps(agent, fallen, until=now)
         return _Plan(ready, fallen.following, left=None if ready else waiting, gaps=gaps)
     newest = fallen.all.last
-    gaps = _gaps(agent, fallen, until=newest - MILLISECOND)
-    run = Pending(now, Trigger.CRON, occurrence_key(newest), newest, missed=sum(gap.count for gap in gaps))
-    return _Plan(run, fallen.following, gaps=gaps)
+    gaps = _superseded(agent, WHILE_BUSY) + _gaps(agent, fallen, until=newest - MILLISECOND)
+    return _Plan(_newest(agent, newest, gaps, now), fallen.following, gaps=gaps)
+
+
+def _newest(agent: Agent, newest: datetime, gaps: tuple[Gap, ...], now: datetime) -> Pending:
+    """The run of the occurrence at *newest*, which stands for those in *gaps* and for what a queued run stood for."""
+    missed = sum(gap.count for gap in gaps) + (agent.pending.missed if _is_queued(agent.pending) else 0)
+    return Pending(now, Trigger.CRON, occurrence_key(newest), newest, missed=missed)
+
+
+def _is_queued(pending: Pending | None) -> TypeGuard[Pending]:
+    """Whether *pending* is an occurrence of the grid that has had no session yet."""
+    return pending is not None and pending.trigger is Trigger.CRON
+
+
+def _superseded(agent: Agent, reason: str) -> tuple[Gap, ...]:
+    """The gap that the queued run leaves when it is not to come any more."""
+    if not _is_queued(agent.pending):
+        return ()
+    moment = agent.pending.scheduled_for
+    return (_gap(agent, Outcome.SKIPPED, Span(1, moment, moment), reason),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,21 +212,11 @@ def overlap(agent: Agent, *, now: datetime, up_since: datetime) -> Change:
     if policy is Overlap.SKIP:
         return Change(moved, gaps=_gaps(agent, fallen, until=now, late=WHILE_RUNNING))
     newest = fallen.all.last
-    gaps = _superseded(agent, agent.pending, WHILE_RUNNING)
-    gaps += _gaps(agent, fallen, until=newest - MILLISECOND, late=WHILE_RUNNING)
-    missed = sum(gap.count for gap in gaps) + (agent.pending.missed if agent.pending else 0)
-    queued = Pending(now, Trigger.CRON, occurrence_key(newest), newest, missed=missed)
-    moved = replace(moved, pending=queued)
+    gaps = _superseded(agent, WHILE_RUNNING) + _gaps(agent, fallen, until=newest - MILLISECOND, late=WHILE_RUNNING)
+    moved = replace(moved, pending=_newest(agent, newest, gaps, now))
     if policy is Overlap.REPLACE:
         moved = replace(moved, stop_requested=agent.stop_requested or REPLACED)
     return Change(moved, gaps=gaps)
-
-
-def _superseded(agent: Agent, queued: Pending | None, reason: str) -> tuple[Gap, ...]:
-    if queued is None:
-        return ()
-    moment = queued.scheduled_for
-    return (_gap(agent, Outcome.SKIPPED, Span(1, moment, moment), reason),)
 
 
 def request_stop(agent: Agent) -> Change:
@@ -227,17 +239,27 @@ class Ending:
     metrics: JSONObject | None = None
 
 
+def as_asked(agent: Agent, ending: Ending) -> Ending:
+    """How the run ended, given what *agent* was asked: one that was to be stopped was stopped, however it broke off.
+
+    So neither a failure nor a hand-back that came first undoes a stop that somebody was promised.
+    """
+    if agent.stop_requested is None or ending.outcome is Outcome.COMPLETED:
+        return ending
+    return replace(ending, outcome=Outcome.STOPPED, error=agent.stop_requested)
+
+
 def end(
     agent: Agent, session: Session, ending: Ending, *, now: datetime, settings: SchedulerSettings, jitter: float
 ) -> Change:
     """End *session* and let the agent go on: to its grid, a retry, or a queued run. Only the lease's owner may.
 
-    *jitter*, 0..1, says how much of the 10 % is taken off the backoff.
+    *jitter*, 0..1, says how much of the 10 % is taken off the backoff. ``Change.end`` tells the ending that was
+    written: ``as_asked``.
     """
     _check_lease(agent, session.lease_id)
-    finished = SessionEnd(
-        session.id, ending.outcome, now, ending.summary, ending.error, ending.metrics or {}
-    )
+    ending = as_asked(agent, ending)
+    finished = SessionEnd(session.id, ending.outcome, now, ending.summary, ending.error, ending.metrics or {})
     freed = replace(agent, lease=None, session_id=None, stop_requested=None)
     change = _after(freed, agent, session, ending, now, settings, jitter)
     return replace(change, end=finished)
@@ -252,17 +274,16 @@ def _after(
     settings: SchedulerSettings,
     jitter: float,
 ) -> Change:
-    queued = agent.pending
     match ending.outcome:
         case Outcome.COMPLETED:
             return Change(replace(freed, status=AgentStatus.COMPLETED, retry_count=0, last_error=None))
         case Outcome.STOPPED if ending.error == REPLACED:
             return Change(replace(freed, status=AgentStatus.IDLE))
         case Outcome.STOPPED:
-            gaps = _superseded(agent, queued, WHEN_STOPPED)
+            gaps = _superseded(agent, WHEN_STOPPED)
             return Change(replace(freed, status=AgentStatus.IDLE, pending=None), gaps=gaps)
         case Outcome.INTERRUPTED if _is_handed_back(ending):  # nobody's failure: it runs again at once
-            back = queued or _again(session, now)
+            back = agent.pending or _again(session, now)
             return Change(replace(freed, status=AgentStatus.IDLE, pending=back))
     return Change(_failed(freed, session, ending.error, now, settings, jitter))
 
@@ -272,13 +293,13 @@ def _failed(
 ) -> Agent:
     count = freed.retry_count + 1
     failed = replace(freed, status=AgentStatus.ERROR, retry_count=count, last_error=error)
+    if count > settings.max_retries:
+        return replace(failed, retry_count=0)
     if freed.pending is not None:  # a newer occurrence is queued: it comes instead of a retry
         return failed
     if not (freed.is_scheduled or is_by_hand(session)):  # unscheduled meanwhile: nothing is owed any more
         return replace(failed, retry_count=0)
-    if count > settings.max_retries:
-        return replace(failed, retry_count=0)
-    return replace(failed, pending=_again(session, now + backoff(count, settings, jitter)))
+    return replace(failed, pending=_again(session, milliseconds(now + backoff(count, settings, jitter))))
 
 
 def failures_after(agent: Agent, ending: Ending) -> int:
@@ -305,9 +326,9 @@ def _again(session: Session, due_at: datetime) -> Pending:
     )
 
 
-def is_by_hand(session: Session) -> bool:
-    """Whether the session, or the one it is a retry of, was asked for by hand."""
-    return session.occurrence.startswith("manual:")
+def is_by_hand(run: Session | Pending) -> bool:
+    """Whether the run, or the one it is a retry of, was asked for by hand."""
+    return run.occurrence.startswith("manual:")
 
 
 def backoff(failures: int, settings: SchedulerSettings, jitter: float) -> timedelta:
@@ -325,7 +346,7 @@ def recover(
     settings: SchedulerSettings,
     jitter: float,
 ) -> Change:
-    """Take up an agent whose lease ran out. *session* is the one started under that lease, None if none was.
+    """Take up an agent whose lease ran out. *session* is the one started under that lease, None if there is none.
 
     An open session ends as interrupted and the agent goes the way of a failure (of a stop, where one was asked for).
     A session that has ended already is settled as it ended: its server died between the two writes.
@@ -334,8 +355,9 @@ def recover(
     if agent.lease is not None and agent.lease.until > now:
         raise LeaseLost("The lease has been renewed meanwhile")
     if session is None:
-        return Change(replace(agent, lease=None, stop_requested=None))
-    agent = _past(agent, session)
+        status = AgentStatus.IDLE if agent.status is AgentStatus.RUNNING else agent.status
+        return Change(replace(agent, lease=None, session_id=None, stop_requested=None, status=status))
+    agent = _as_started(agent, session)
     ending = recovered_ending(agent, session)
     change = end(agent, session, ending, now=now, settings=settings, jitter=jitter)
     return change if session.outcome is Outcome.RUNNING else replace(change, end=None)
@@ -350,14 +372,15 @@ def recovered_ending(agent: Agent, session: Session) -> Ending:
     return Ending(Outcome.INTERRUPTED, INTERRUPTED)
 
 
-def _past(agent: Agent, session: Session) -> Agent:
-    """*agent* past the session's occurrence: a start that died half-way had moved neither grid nor pending run."""
-    waiting = agent.pending
-    if waiting is not None and (waiting.occurrence, waiting.attempt) == (session.occurrence, session.attempt):
-        agent = replace(agent, pending=None)
-    if agent.schedule is None or agent.next_run_at is None or agent.next_run_at > session.scheduled_for:
+def _as_started(agent: Agent, session: Session) -> Agent:
+    """*agent* as the session's start leaves it, for a start that died when only its history was written."""
+    if agent.session_id is not None:
         return agent
-    return replace(agent, next_run_at=grid(agent.schedule).next_after(session.scheduled_for))
+    agent = replace(agent, session_id=session.id, last_run_at=session.started_at, pending=None)
+    passed = agent.next_run_at is not None and agent.next_run_at <= session.started_at
+    if agent.schedule is None or not passed or is_by_hand(session):
+        return agent
+    return replace(agent, next_run_at=grid(agent.schedule).next_after(session.started_at))
 
 
 def _check_lease(agent: Agent, lease_id: str) -> None:
@@ -369,7 +392,10 @@ def _check_lease(agent: Agent, lease_id: str) -> None:
 
 
 def run_by_hand(agent: Agent, *, now: datetime, session_id: str, context: JSONObject) -> Change:
-    """Owe the agent a run at once, beside its grid. ``Conflict`` while it runs, waits for a slot, or is paused."""
+    """Owe the agent a run at once, beside its grid. ``Conflict`` while it runs, waits for a slot, or is paused.
+
+    It comes instead of a retry or a queued run that waited.
+    """
     if agent.is_running:
         raise Conflict("Agent is already running: wait until it ends, or stop it first")
     if agent.is_paused:
@@ -377,7 +403,7 @@ def run_by_hand(agent: Agent, *, now: datetime, session_id: str, context: JSONOb
     if agent.pending is not None and agent.pending.trigger is Trigger.MANUAL:
         raise Conflict("Agent is already waiting for a free slot to run in")
     wanted = Pending(now, Trigger.MANUAL, f"manual:{session_id}", now, session_id=session_id, context=context)
-    return Change(replace(agent, pending=wanted))
+    return Change(replace(agent, pending=wanted), gaps=_superseded(agent, WHEN_RUN_BY_HAND))
 
 
 def save_schedule(agent: Agent, wanted: Schedule, priority: Priority, *, now: datetime) -> Change:
@@ -388,18 +414,17 @@ def save_schedule(agent: Agent, wanted: Schedule, priority: Priority, *, now: da
         wanted = replace(wanted, anchor=old.anchor)
     if wanted == old and priority is agent.priority:
         return Change(agent)
-    keep = same_grid and agent.next_run_at is not None
-    next_run_at = None
-    if wanted.enabled:
-        next_run_at = agent.next_run_at if keep else grid(wanted).next_after(now)
-    saved = replace(agent, schedule=wanted, priority=priority, next_run_at=next_run_at, updated_at=now)
-    return Change(saved if same_grid and wanted.enabled else _fresh(saved))
+    saved = replace(agent, schedule=wanted, priority=priority, updated_at=now)
+    if same_grid and wanted.enabled and agent.next_run_at is not None:
+        return Change(saved)
+    next_run_at = grid(wanted).next_after(now) if wanted.enabled else None
+    return Change(_fresh(replace(saved, next_run_at=next_run_at)), gaps=_left_behind(agent, now))
 
 
 def unschedule(agent: Agent, *, now: datetime) -> Change:
     """Forget the schedule, its pause and its retries; a run in progress, or asked for by hand, goes on."""
     bare = replace(agent, schedule=None, next_run_at=None, is_paused=False, updated_at=now)
-    return Change(_fresh(bare))
+    return Change(_fresh(bare) if agent.schedule else agent, gaps=_left_behind(agent, now))
 
 
 def _fresh(agent: Agent) -> Agent:
@@ -413,6 +438,14 @@ def _fresh(agent: Agent) -> Agent:
         last_error=None,
         pending=agent.pending if by_hand else None,
     )
+
+
+def _left_behind(agent: Agent, now: datetime) -> tuple[Gap, ...]:
+    """What *agent* still owes its present grid, and will not run: its schedule goes."""
+    reason = WHILE_PAUSED if agent.is_paused else WHEN_RESCHEDULED
+    fallen = _fallen(agent, now, up_since=now)
+    gone = (_gap(agent, Outcome.SKIPPED, fallen.all, reason),) if fallen else ()
+    return _superseded(agent, reason) + gone
 
 
 def pause(agent: Agent) -> Change:
