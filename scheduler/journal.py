@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TypeAlias
 
 from scheduler.clock import Clock
@@ -21,13 +22,16 @@ LOG_LINES_LIMIT = 10_000
 """Log lines kept of one session."""
 LOG_LINE_LIMIT = 8_000
 """Characters kept of one log line, and of a progress message."""
-RETRY_S = 1.0
+RETRY = timedelta(seconds=1)
 
 Entry: TypeAlias = AgentProgress | AgentLog
 
 
 class Journal:
-    """The sink of one run. Its writer task starts with the first entry; ``close()`` returns when all is written."""
+    """The sink of one run. Its writer task starts with the first entry; ``close()`` returns when all is written.
+
+    What a run tells after that (a thread that cannot be stopped, a task it left behind) is not kept.
+    """
 
     def __init__(self, store: Store, publish: Publish, clock: Clock, *, agent_id: str, session_id: str) -> None:
         self._store = store
@@ -38,6 +42,7 @@ class Journal:
         self._queue: asyncio.Queue[Entry | None] = asyncio.Queue(QUEUED_LIMIT)
         self._writer: asyncio.Task[None] | None = None
         self._lines = 0
+        self._closed = False
 
     async def progress(self, progress: Progress) -> None:
         kept = Progress(progress.percent, progress.message[:LOG_LINE_LIMIT], progress.step, progress.of)
@@ -53,17 +58,21 @@ class Journal:
         await self._put(AgentLog(self._agent_id, self._session_id, entry))
 
     async def close(self) -> None:
-        """Write what is queued, then end. To be called once, when the run has ended and tells nothing more."""
+        """Write what is queued, then end. To be called once, when the run has ended."""
+        self._closed = True
         if self._writer is not None:
             await self._queue.put(None)
             await self._writer
 
     def abandon(self) -> None:
         """End without writing the rest: the session has passed to somebody else."""
+        self._closed = True
         if self._writer is not None:
             self._writer.cancel()
 
     async def _put(self, entry: Entry) -> None:
+        if self._closed:
+            return
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all(), name=f"journal {self._session_id}")
         await self._queue.put(entry)
@@ -84,7 +93,7 @@ class Journal:
                     await self._publish(written)
 
     async def _write(self, batch: Sequence[Entry]) -> bool:
-        """Write a batch, for as long as it takes; False when the session has ended without us."""
+        """Write a batch, for as long as it takes; False when it cannot be: the session has ended without us, say."""
         logs = [entry.log for entry in batch if isinstance(entry, AgentLog)]
         progress = next((entry.progress for entry in reversed(batch) if isinstance(entry, AgentProgress)), None)
         while True:
@@ -95,4 +104,7 @@ class Journal:
                 return False
             except StoreUnavailable as error:
                 logger.warning("session %s: its journal waits for the store: %s", self._session_id, error)
-                await asyncio.sleep(RETRY_S)
+                await self._clock.sleep_until(self._clock.now() + RETRY)
+            except Exception:  # a writer that died would hold up the run for ever
+                logger.exception("session %s: a part of its journal could not be kept", self._session_id)
+                return False

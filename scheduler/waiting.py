@@ -10,7 +10,8 @@ from typing import Any
 async def first_of(*awaitables: Awaitable[Any]) -> None:
     """Return when the first of *awaitables* is done; cancel the others and see them end.
 
-    A future or task that is handed in is left alone: only what was made here is cancelled.
+    A future or task that is handed in is left alone: only what was made here is cancelled, and only what that raised
+    is raised here.
     """
     own = [asyncio.ensure_future(item) for item in awaitables if not asyncio.isfuture(item)]
     given = [item for item in awaitables if asyncio.isfuture(item)]
@@ -20,3 +21,6 @@ async def first_of(*awaitables: Awaitable[Any]) -> None:
         for future in own:
             future.cancel()
         await asyncio.gather(*own, return_exceptions=True)
+    for future in own:
+        if not future.cancelled():
+            future.result()
