@@ -29,10 +29,10 @@ BEAT = timedelta(seconds=5)
 """How often a scheduler notes in the store that it is alive."""
 LAPSE = timedelta(seconds=15)
 """A silence longer than this means that nobody was up."""
-STOPS_POLL_S = 1.0
+STOPS_POLL = timedelta(seconds=1)
 """How often a server of several looks whether another one was asked to stop a run of its own."""
-RETRY_S = 1.0
-CANCEL_WAIT_S = 3.0
+RETRY = timedelta(seconds=1)
+CANCEL_WAIT = timedelta(seconds=3)
 """How long cancelled runs may take to end at shutdown, before they are handed back as they are."""
 RACED = timedelta(milliseconds=20)
 """How long to wait when what was due had been claimed by another server."""
@@ -88,8 +88,11 @@ class Scheduler:
         """
         self.is_running = True
         self._announce.changed()
-        renewing = asyncio.create_task(self._forever(self._renew, self._settings.lease / 2), name="leases")
-        polling = asyncio.create_task(self._forever(self._poll_stops, timedelta(seconds=STOPS_POLL_S)), name="stops")
+        lease = self._settings.lease
+        beside = [asyncio.create_task(self._forever(self._renew, lease / 2, retry=lease / 10), name="leases")]
+        if self._store.is_shared:  # else who asks for a stop cuts the run too: ``cut``
+            polling = self._forever(self._poll_stops, STOPS_POLL, retry=STOPS_POLL)
+            beside.append(asyncio.create_task(polling, name="stops"))
         try:
             while not stop.is_set():
                 self._wake.clear()  # before looking: whatever changes from here on is seen next time round
@@ -97,10 +100,11 @@ class Scheduler:
                 await first_of(stop.wait(), self._wake.wait(), self._clock.sleep_until(moment))
         finally:
             self.is_running = False
+            self._announce.changed()
             await self._wind_up()
-            for task in (renewing, polling):
+            for task in beside:
                 task.cancel()
-            await asyncio.gather(renewing, polling, return_exceptions=True)
+            await asyncio.gather(*beside, return_exceptions=True)
 
     # One turn
 
@@ -116,7 +120,7 @@ class Scheduler:
         else:
             self._note(None)
             return moment
-        return self._clock.now() + timedelta(seconds=RETRY_S)
+        return self._clock.now() + RETRY
 
     def _note(self, trouble: str | None) -> None:
         if trouble != self.trouble:
@@ -152,7 +156,7 @@ class Scheduler:
         for agent in await self._store.overlapping(now, limit=BATCH):
             change = await self._change(agent, lambda current: rules.overlap(current, now=now, up_since=up_since))
             if change is not None:
-                await self._announce.overlapped(change)
+                await self._announce.lost(change)
                 self._cut_if_asked(change.agent)
 
     async def _change(self, agent: Agent, edit: Callable[[Agent], Change]) -> Change | None:
@@ -182,11 +186,14 @@ class Scheduler:
 
     # Leases and stops
 
-    async def _forever(self, step: Callable[[], Awaitable[None]], every: timedelta) -> None:
+    async def _forever(self, step: Callable[[], Awaitable[None]], every: timedelta, *, retry: timedelta) -> None:
+        pause = every
         while True:
-            await self._clock.sleep_until(self._clock.now() + every)
+            await self._clock.sleep_until(self._clock.now() + pause)
+            pause = retry
             try:
                 await step()
+                pause = every
             except StoreUnavailable as error:
                 logger.warning("%s waits for the store: %s", step.__name__.strip("_"), error)
             except Exception:
@@ -197,11 +204,12 @@ class Scheduler:
         executions = dict(self._executions)
         if not executions:
             return
+        self._cut_expiring(executions)
         until = self._clock.now() + self._settings.lease
         try:
             held = await self._store.renew(list(executions), until=until)
         except StoreUnavailable:
-            self._cut_expired(executions)
+            self._cut_expiring(executions)
             raise
         for lease_id, execution in executions.items():
             agent = held.get(lease_id)
@@ -211,17 +219,17 @@ class Scheduler:
             elif lease_id in self._executions:
                 execution.cancel(Ending(Outcome.INTERRUPTED, rules.OUT_OF_REACH))
 
-    def _cut_expired(self, executions: dict[str, Execution]) -> None:
-        if not self._store.is_shared:  # nobody else can have taken them
+    def _cut_expiring(self, executions: dict[str, Execution]) -> None:
+        """Cut the runs whose lease could not be renewed, while enough of it is left for them to end in time."""
+        if not self._store.is_shared:  # nobody else can take them
             return
-        # Half a lease before the next look: what would run out until then is cut now, so that two never run.
-        soon = self._clock.now() + self._settings.lease / 2
+        soon = self._clock.now() + self._settings.lease / 4
         for execution in executions.values():
             if execution.lease_until <= soon:
                 execution.cancel(Ending(Outcome.INTERRUPTED, rules.OUT_OF_REACH))
 
     async def _poll_stops(self) -> None:
-        if self._store.is_shared and self._executions:
+        if self._executions:
             for agent in await self._store.stops_requested(self.owner):
                 self._cut_if_asked(agent)
 
@@ -232,18 +240,18 @@ class Scheduler:
     # The end
 
     async def _wind_up(self) -> None:
-        await self._await_runs(self._settings.grace.total_seconds())
+        await self._await_runs(self._settings.grace)
         for execution in list(self._executions.values()):
             execution.cancel(Ending(Outcome.INTERRUPTED, rules.HANDED_BACK))
-        await self._await_runs(CANCEL_WAIT_S)
+        await self._await_runs(CANCEL_WAIT)
         for execution in list(self._executions.values()):
             logger.error("agent %s: its runner does not end when cancelled", execution.agent.id)
             execution.given_up.set()
-        await self._await_runs(CANCEL_WAIT_S)
+        await self._await_runs(CANCEL_WAIT)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _await_runs(self, seconds: float) -> None:
-        if self._tasks and seconds > 0:
-            await asyncio.wait(set(self._tasks), timeout=seconds)
+    async def _await_runs(self, longest: timedelta) -> None:
+        if self._tasks and longest > timedelta(0):
+            await first_of(asyncio.wait(set(self._tasks)), self._clock.sleep_until(self._clock.now() + longest))

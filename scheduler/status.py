@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 
 from scheduler.clock import Clock
 from scheduler.events import Publish, SchedulerStatus, Statistics
@@ -14,8 +15,8 @@ from store.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_S = 0.2
-LONGEST_S = 30.0
+SHORTEST = timedelta(milliseconds=200)
+LONGEST = timedelta(seconds=30)
 
 
 class StatusBoard:
@@ -52,7 +53,7 @@ class StatusBoard:
     async def run(self) -> None:
         """Publish until cancelled."""
         while True:
-            await first_of(self._changed.wait(), asyncio.sleep(LONGEST_S))
+            await first_of(self._changed.wait(), self._clock.sleep_until(self._clock.now() + LONGEST))
             self._changed.clear()
             try:
                 await self._publish(SchedulerStatus(await self.statistics(), self._clock.now()))
@@ -60,4 +61,4 @@ class StatusBoard:
                 logger.warning("scheduler:status waits for the store: %s", error)
             except Exception:
                 logger.exception("scheduler:status could not be published")
-            await asyncio.sleep(SHORTEST_S)
+            await self._clock.sleep_until(self._clock.now() + SHORTEST)
