@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from scheduler import rules
 from scheduler.announcer import Announcer
@@ -32,7 +32,7 @@ class Loop(Protocol):
 
 
 class AgentService:
-    """Commands on agents. What raises ``NotFound``, ``Conflict``, ``Invalid`` or ``StoreUnavailable`` changed nothing."""
+    """Commands on agents. One that raises ``NotFound``, ``Conflict`` or ``Invalid`` changed nothing."""
 
     def __init__(
         self,
@@ -76,7 +76,8 @@ class AgentService:
 
         def edit(agent: Agent) -> Change:
             changed = _patched(agent, patch)
-            self._runners.find(changed.agent_type, changed.configuration)
+            if (changed.agent_type, changed.configuration) != (agent.agent_type, agent.configuration):
+                self._runners.find(changed.agent_type, changed.configuration)
             return Change(replace(changed, updated_at=now) if changed != agent else agent)
 
         return (await self._store.change_agent(agent_id, edit)).agent
@@ -84,7 +85,7 @@ class AgentService:
     async def delete(self, agent_id: str) -> None:
         """Remove an agent with its history. ``Conflict`` while it runs."""
         await self._store.delete_agent(agent_id)
-        self._moved()
+        self._announce.changed()
 
     async def save_schedule(self, agent_id: str, wanted: ScheduleRequest) -> Agent:
         """Create or replace the schedule. ``Invalid`` names the field at fault."""
@@ -126,10 +127,11 @@ class AgentService:
     async def run(self, agent_id: str, context: JSONObject) -> RunAccepted:
         """Owe the agent a run, as soon as a slot is free. ``Conflict`` while it runs, waits for one, or is paused."""
         now, session_id = self._clock.now(), new_id()
-        await self._store.change_agent(
+        change = await self._store.change_agent(
             agent_id, lambda a: rules.run_by_hand(a, now=now, session_id=session_id, context=context)
         )
-        self._moved()
+        await self._announce.lost(change)
+        self._loop.wake()
         return RunAccepted(agent_id, session_id, now)
 
     async def stop(self, agent_id: str) -> StopAccepted:
@@ -154,21 +156,20 @@ class AgentService:
         )
 
     async def _told(self, change: Change) -> Agent:
-        await self._announce.status(change.agent)
+        await self._announce.scheduled(change)
         self._loop.wake()
         return change.agent
 
-    def _moved(self) -> None:
-        self._announce.changed()
-        self._loop.wake()
-
 
 def _patched(agent: Agent, patch: AgentPatch) -> Agent:
-    given = {
+    given: dict[str, Any] = {
         name: value
         for name in ("name", "agent_type", "description", "project_id", "manager_id")
         if (value := getattr(patch, name)) is not None
     }
+    for name in ("project_id", "manager_id"):  # an empty id is none
+        if given.get(name) == "":
+            given[name] = None
     if patch.configuration is not None:
         given["configuration"] = merged(patch.configuration, agent.configuration)
     return replace(agent, **given)
