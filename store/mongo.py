@@ -7,16 +7,14 @@ majority has it in its journal. Every call is bounded in time.
 from __future__ import annotations
 
 import asyncio
-import functools
 import weakref
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
-from pymongo.write_concern import WriteConcern
 
 from store.base import Edit
 from store.codec import (
@@ -34,7 +32,8 @@ from store.codec import (
     session_record,
 )
 from store.errors import Conflict, Invalid, LeaseLost, NotFound, StoreUnavailable
-from store.mongo_change import AgentChange, Collection, updated
+from store.mongo_change import AgentChange
+from store.mongo_driver import DURABLE, answered, found, gist, timeouts, updated
 from store.mongo_schema import (
     AGENTS,
     CLAIMABLE,
@@ -69,33 +68,11 @@ from store.records import (
     new_id,
 )
 
-TIMEOUTS_MS = {"serverSelectionTimeoutMS": 3_000, "connectTimeoutMS": 3_000, "socketTimeoutMS": 10_000}
-"""How long a call waits; a value in the URI goes before these."""
-WRITE_TIMEOUT_MS = 8_000
-"""How long a majority may take to have a write in its journal."""
 SWEEP_SIZE = 200
 """Entries of a deleted agent's history that are removed at a time."""
 RUNNING = {"isGap": False, "outcome": Outcome.RUNNING.value}
 BY_ID = [("_id", ASCENDING)]
 ONLY_ID = {"_id": 1}
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _answered(
-    method: Callable[Concatenate[MongoStore, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[MongoStore, P], Coroutine[Any, Any, T]]:
-    """Let no driver's error out."""
-
-    @functools.wraps(method)
-    async def call(self: MongoStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return await method(self, *args, **kwargs)
-        except PyMongoError as error:
-            raise StoreUnavailable(f"MongoDB did not answer as it should ({type(error).__name__})") from error
-
-    return call
 
 
 class MongoStore:
@@ -106,8 +83,7 @@ class MongoStore:
     def __init__(self, client: AsyncIOMotorClient[Document], database: str) -> None:
         """Not for callers: a store is made by ``open``, which also makes the indexes."""
         self._client = client
-        concern = WriteConcern("majority", j=True, wtimeout=WRITE_TIMEOUT_MS)
-        self._database = client.get_database(database, write_concern=concern)
+        self._database = client.get_database(database, write_concern=DURABLE)
         self._agents = self._database[AGENTS]
         self._history = self._database[HISTORY]
         self._logs = self._database[LOGS]
@@ -124,9 +100,8 @@ class MongoStore:
             StoreUnavailable: no server answered within a few seconds, or it refused us.
             Invalid: *uri* is not a MongoDB URI.
         """
-        limits: dict[str, Any] = {name: value for name, value in TIMEOUTS_MS.items() if name.lower() not in uri.lower()}
         try:
-            client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(uri, tz_aware=True, **limits)
+            client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(uri, tz_aware=True, **timeouts(uri))
         except (InvalidURI, ConfigurationError, ValueError) as error:
             raise Invalid(f"MONGODB_URI is not usable: {error}") from error
         store = cls(client, database)
@@ -142,13 +117,13 @@ class MongoStore:
             await asyncio.wait(self._changes)
         self._client.close()
 
-    @_answered
+    @answered
     async def ping(self) -> None:
         await self._client.admin.command("ping")
 
     # Agents
 
-    @_answered
+    @answered
     async def add_agent(self, agent: Agent) -> None:
         try:
             await self._agents.insert_one(agent_document(agent) | {"version": 1, "born": new_id()})
@@ -157,30 +132,30 @@ class MongoStore:
         # After the insert: whoever deleted an earlier agent of this id noted it before that one was gone.
         await self._sweep_doomed({"agentId": agent.id})
 
-    @_answered
+    @answered
     async def get_agent(self, agent_id: str) -> Agent:
         document = await self._agents.find_one({"_id": agent_id})
         if document is None:
             raise NotFound("Agent not found")
         return agent_record(document)
 
-    @_answered
+    @answered
     async def list_agents(
         self, wanted: AgentFilter, *, limit: int, offset: int = 0, order: AgentOrder = AgentOrder.NEWEST
     ) -> Page[Agent]:
         matching = agents_filter(wanted)
         by = NEWEST_AGENTS if order is AgentOrder.NEWEST else SOONEST_AGENTS
         total, documents = await asyncio.gather(
-            self._agents.count_documents(matching), _read(self._agents, matching, sort=by, skip=offset, limit=limit)
+            self._agents.count_documents(matching), found(self._agents, matching, sort=by, skip=offset, limit=limit)
         )
         return Page(items=[agent_record(document) for document in documents], total=total)
 
-    @_answered
+    @answered
     async def agent_ids(self, *, after: str, limit: int) -> list[str]:
         beyond = {"_id": {"$gt": after}}
-        return [agent["_id"] for agent in await _read(self._agents, beyond, ONLY_ID, sort=BY_ID, limit=limit)]
+        return [agent["_id"] for agent in await found(self._agents, beyond, ONLY_ID, sort=BY_ID, limit=limit)]
 
-    @_answered
+    @answered
     async def delete_agent(self, agent_id: str) -> None:
         document = await self._agents.find_one({"_id": agent_id}, {"born": 1})
         if document is None:
@@ -194,7 +169,7 @@ class MongoStore:
             raise Conflict("The agent is running; stop it first")
         await self._sweep_doomed({"_id": born})
 
-    @_answered
+    @answered
     async def change_agent(self, agent_id: str, edit: Edit) -> Change:
         # A task of its own: a caller that is cancelled leaves no history behind that lacks the agent's side.
         task = asyncio.create_task(self._change(agent_id, edit), name=f"change of agent {agent_id}")
@@ -203,7 +178,7 @@ class MongoStore:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # its caller may be gone
         return await asyncio.shield(task)
 
-    @_answered
+    @answered
     async def counts(self) -> Counts:
         scheduled, running, both, paused = await asyncio.gather(
             self._agents.count_documents({"isScheduled": True}),
@@ -215,7 +190,7 @@ class MongoStore:
 
     # Finding work
 
-    @_answered
+    @answered
     async def claim_due(self, now: datetime, *, owner: str, lease: timedelta, limit: int) -> list[Agent]:
         claimed: list[Agent] = []
         until = milliseconds(now + lease)
@@ -242,16 +217,16 @@ class MongoStore:
         )
         return None if document is None else agent_record(document)
 
-    @_answered
+    @answered
     async def overlapping(self, now: datetime, *, limit: int) -> list[Agent]:
         return await self._found({"isRunning": True, "dueAt": {"$lte": now}}, sort=SOONEST_AGENTS, limit=limit)
 
-    @_answered
+    @answered
     async def expired(self, now: datetime, *, limit: int) -> list[Agent]:
         by_expiry = [("lease.until", 1), ("_id", 1)]
         return await self._found({"isRunning": True, "lease.until": {"$lte": now}}, sort=by_expiry, limit=limit)
 
-    @_answered
+    @answered
     async def next_due(self) -> tuple[datetime | None, datetime | None]:
         idle, running = await asyncio.gather(self._next_due(is_running=False), self._next_due(is_running=True))
         return idle, running
@@ -261,7 +236,7 @@ class MongoStore:
         document = await self._agents.find_one(due, {"dueAt": 1}, sort=SOONEST_AGENTS)
         return None if document is None else moment(document["dueAt"])
 
-    @_answered
+    @answered
     async def renew(self, lease_ids: Sequence[str], *, until: datetime) -> dict[str, Agent]:
         if not lease_ids:
             return {}
@@ -269,12 +244,12 @@ class MongoStore:
         await self._agents.update_many(ours, {"$set": {"lease.until": milliseconds(until)}, "$inc": {"version": 1}})
         return {agent.lease.id: agent for agent in await self._found(ours) if agent.lease}
 
-    @_answered
+    @answered
     async def stops_requested(self, owner: str) -> list[Agent]:
         asked = {"isRunning": True, "lease.owner": owner, "stopRequested": {"$ne": None}}
         return await self._found(asked, sort=BY_ID)
 
-    @_answered
+    @answered
     async def beat(self, now: datetime, *, lapse: timedelta) -> datetime:
         now = milliseconds(now)
         while True:
@@ -292,26 +267,26 @@ class MongoStore:
 
     # Sessions
 
-    @_answered
+    @answered
     async def get_session(self, agent_id: str, session_id: str) -> Session:
         document = await self._history.find_one({"_id": session_id, "agentId": agent_id, "isGap": False})
         if document is None:
             raise NotFound("Session not found")
         return session_record(document)
 
-    @_answered
+    @answered
     async def list_sessions(self, wanted: SessionFilter, *, limit: int, offset: int = 0) -> Page[Session | Gap]:
         matching = history_filter(wanted)
-        listing = _read(self._history, matching, sort=NEWEST_FIRST, skip=offset, limit=limit)
+        listing = found(self._history, matching, sort=NEWEST_FIRST, skip=offset, limit=limit)
         total, documents = await asyncio.gather(self._history.count_documents(matching), listing)
         return Page(items=[history_record(document) for document in documents], total=total)
 
-    @_answered
+    @answered
     async def open_sessions(self, *, limit: int) -> list[Session]:
-        documents = await _read(self._history, RUNNING, sort=OLDEST_FIRST, limit=limit)
+        documents = await found(self._history, RUNNING, sort=OLDEST_FIRST, limit=limit)
         return [session_record(document) for document in documents]
 
-    @_answered
+    @answered
     async def add_journal(self, session_id: str, progress: Progress | None, logs: Sequence[LogEntry]) -> None:
         noted: Document = {"$inc": {"logCount": len(logs)}}
         if progress is not None:
@@ -326,22 +301,22 @@ class MongoStore:
         if entries:
             await self._logs.insert_many(entries)
 
-    @_answered
+    @answered
     async def list_logs(self, session_id: str, *, limit: int) -> list[LogEntry]:
-        last = await _read(self._logs, {"sessionId": session_id}, sort=[("number", DESCENDING)], limit=limit)
+        last = await found(self._logs, {"sessionId": session_id}, sort=[("number", DESCENDING)], limit=limit)
         return [log_record(document) for document in reversed(last)]
 
-    @_answered
+    @answered
     async def end_session(self, end: SessionEnd) -> None:
         result = await self._history.update_one({"_id": end.session_id, **RUNNING}, {"$set": end_document(end)})
         if not result.matched_count:
             raise LeaseLost("The session is not running any more")
 
-    @_answered
+    @answered
     async def purge_sessions(self, agent_id: str, *, before: datetime, keep: int, limit: int) -> int:
         mine: Document = {"agentId": agent_id, "outcome": {"$ne": Outcome.RUNNING.value}}
         ids = await self._ids(mine | {"startedAt": {"$lt": before}, "endedAt": {"$lt": before}}, limit=limit)
-        for first in await _read(self._history, {"agentId": agent_id}, sort=NEWEST_FIRST, skip=keep, limit=1):
+        for first in await found(self._history, {"agentId": agent_id}, sort=NEWEST_FIRST, skip=keep, limit=1):
             older = {"$lt": first["startedAt"]}, {"$gte": first["_id"]}
             beyond = [{"startedAt": older[0]}, {"startedAt": first["startedAt"], "_id": older[1]}]
             ids += await self._ids(mine | {"$or": beyond}, limit=limit)
@@ -358,7 +333,7 @@ class MongoStore:
                 await self._database[collection].create_indexes(list(indexes))
             await self._sweep_doomed({})
         except PyMongoError as error:
-            raise StoreUnavailable(f"MongoDB cannot be used ({type(error).__name__}): {_gist(error)}") from error
+            raise StoreUnavailable(f"MongoDB cannot be used ({type(error).__name__}): {gist(error)}") from error
 
     async def _change(self, agent_id: str, edit: Edit) -> Change:
         # Edits of one process line up here instead of colliding in the database.
@@ -367,14 +342,14 @@ class MongoStore:
             return await AgentChange(self._agents, self._history, agent_id, edit).apply()
 
     async def _found(self, matching: Document, **how: Any) -> list[Agent]:
-        return [agent_record(document) for document in await _read(self._agents, matching, **how)]
+        return [agent_record(document) for document in await found(self._agents, matching, **how)]
 
     async def _ids(self, matching: Document, **how: Any) -> list[str]:
-        return [document["_id"] for document in await _read(self._history, matching, ONLY_ID, **how)]
+        return [document["_id"] for document in await found(self._history, matching, ONLY_ID, **how)]
 
     async def _sweep_doomed(self, which: Document) -> None:
         """Remove the history of deleted agents: by their ``born``, as their id may have been given again."""
-        for note in await _read(self._doomed, which):
+        for note in await found(self._doomed, which):
             if await self._agents.find_one({"_id": note["agentId"], "born": note["_id"]}, {"_id": 1}):
                 continue  # it was not deleted after all, or not yet
             while ids := await self._ids({"agentId": note["agentId"], "born": note["_id"]}, limit=SWEEP_SIZE):
@@ -386,17 +361,3 @@ class MongoStore:
         if ids:
             await self._logs.delete_many({"sessionId": {"$in": ids}})
             await self._history.delete_many({"_id": {"$in": ids}})
-
-
-async def _read(
-    collection: Collection, matching: Document, only: Document | None = None, *, limit: int | None = None, **how: Any
-) -> list[Document]:
-    """What is found; a limit of 0 finds nothing (to MongoDB it would mean all)."""
-    if limit == 0:
-        return []
-    return await collection.find(matching, only, limit=limit or 0, **how).to_list(None)
-
-
-def _gist(error: Exception) -> str:
-    """The first sentence of a driver's error: what follows is the driver's view of the cluster."""
-    return str(error).partition(", Timeout:")[0].partition(", full error")[0]

@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
@@ -28,12 +28,8 @@ from store.codec import (
     session_record,
 )
 from store.errors import Conflict, LeaseLost, NotFound, StoreUnavailable
+from store.mongo_driver import Collection, updated
 from store.records import Agent, Change, Gap, Outcome, Session, SessionEnd
-
-if TYPE_CHECKING:
-    from motor.motor_asyncio import AsyncIOMotorCollection
-
-Collection: TypeAlias = "AsyncIOMotorCollection[Document]"
 
 ATTEMPTS = 200
 """How often an edit is run again because somebody else was faster; each time somebody was, so work gets done."""
@@ -186,12 +182,6 @@ class AgentChange:
             _as_it_is(old), {"$set": {key: value for key, value in new.items() if key != "_id"}}
         )
         return result.matched_count == 1
-
-
-async def updated(collection: Collection, matching: Document, update: Document, **how: Any) -> Document | None:
-    """``find_one_and_update``, whose type forgets that there may be nothing to update; as it was before by default."""
-    found: Any = await collection.find_one_and_update(matching, update, **how)
-    return found  # type: ignore[no-any-return]
 
 
 def _as_it_is(gap: Document) -> Document:

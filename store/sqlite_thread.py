@@ -175,14 +175,22 @@ def _attempt(connection: sqlite3.Connection, operation: Operation[Any]) -> _Outc
 
 def _translated(error: Exception) -> Exception:
     """The error as callers may see it: no driver's error, and none that a future refuses."""
-    if isinstance(error, sqlite3.Error | OSError):
-        translated: Exception = StoreUnavailable(f"The database could not be read or written: {error}")
+    translated: Exception
+    if isinstance(error, sqlite3.Error) and _is_busy(error):
+        translated = StoreUnavailable("The database file is held by another program, a backup perhaps; try again")
+    elif isinstance(error, sqlite3.Error | OSError):
+        translated = StoreUnavailable(f"The database could not be read or written: {error}")
     elif isinstance(error, StopIteration):
         translated = RuntimeError("an operation raised StopIteration")
     else:
         return error
     translated.__cause__ = error
     return translated
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the code without its extension
+    return primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _settle(jobs: Sequence[_Job], outcomes: Sequence[_Outcome]) -> None:
