@@ -66,8 +66,11 @@ def schedule_details_json(agent: Agent) -> JSONObject:
 
 def task_details_json(agent: Agent) -> JSONObject | None:
     """The agent as the scheduler sees it; None when nothing is scheduled."""
-    if not agent.is_scheduled:
-        return None
+    return task_json(agent) if agent.is_scheduled else None
+
+
+def task_json(agent: Agent) -> JSONObject:
+    """The same of any agent: one without a schedule may run too."""
     is_retry = agent.pending is not None and agent.pending.trigger is Trigger.RETRY
     return {
         "agentId": agent.id,
