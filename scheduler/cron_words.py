@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import pairwise
@@ -10,6 +9,10 @@ from typing import Final
 
 from scheduler.cron_fields import LAST, CronFields
 
+MONTH_NAMES: Final = (  # not the calendar module's, which are those of the process's locale
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
 WEEKDAY_NAMES: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
@@ -70,7 +73,7 @@ def _days(fields: CronFields) -> str:
     """The days, beginning with "every" or "on"; empty for every day of the year."""
     all_of_month = set(range(1, 32)) <= set(fields.days)
     all_of_week = len(fields.weekdays) == 7
-    months = "" if len(fields.months) == 12 else _listed(fields.months, lambda month: calendar.month_name[month])
+    months = "" if len(fields.months) == 12 else _listed(fields.months, lambda month: MONTH_NAMES[month - 1])
     if (all_of_month and all_of_week) or (fields.either and (all_of_month or all_of_week)):
         return f"every day{_in(months)}" if months else ""
     if all_of_month:
