@@ -23,7 +23,7 @@ class NewAgent:
 
 @dataclass(frozen=True, slots=True)
 class AgentPatch:
-    """What shall be different about an agent; None leaves a field as it is.
+    """What shall be different about an agent; None leaves a field as it is, an empty id takes it away.
 
     In ``configuration``, which is replaced as a whole, a value that is the mask ``"***"`` keeps what is stored there:
     a client can send back what it was shown.
