@@ -46,8 +46,8 @@ LEASED = "SELECT body FROM agents WHERE lease_until IS NOT NULL"
 STOPPING = "SELECT body FROM agents WHERE stop_requested = 1 AND lease_owner = ? ORDER BY id"
 COUNTS = """
     SELECT (SELECT count(*) FROM agents WHERE is_scheduled = 1),
-           (SELECT count(*) FROM agents WHERE lease_until IS NOT NULL),
-           (SELECT count(*) FROM agents WHERE is_scheduled = 1 AND lease_until IS NOT NULL),
+           (SELECT count(*) FROM agents INDEXED BY agents_expiry WHERE lease_until IS NOT NULL),
+           (SELECT count(*) FROM agents INDEXED BY agents_expiry WHERE lease_until IS NOT NULL AND is_scheduled = 1),
            (SELECT count(*) FROM agents WHERE is_paused = 1 AND has_schedule = 1)
 """
 ORDERS = {AgentOrder.NEWEST: "created_at DESC, id", AgentOrder.SOONEST: "due_at, id"}

@@ -48,6 +48,7 @@ _TABLES = (
         (created_at DESC, id, status, agent_type, is_scheduled, is_paused, is_running)
     """,
     "CREATE INDEX agents_soonest ON agents (is_scheduled, due_at, id, is_paused, is_running)",
+    "CREATE INDEX agents_paused ON agents (has_schedule) WHERE is_paused = 1",
     """
     CREATE TABLE sessions (
         id TEXT PRIMARY KEY,

@@ -153,14 +153,12 @@ class Reader(ConnectionThread):
 
 
 def _in_savepoint(connection: sqlite3.Connection, operation: Operation[Any]) -> _Outcome:
-    """Run one of a batch: an operation that raises takes back what it did, and nothing else.
-
-    A full disk may make SQLite roll back the whole transaction: then the savepoint is gone, releasing it raises, and
-    the batch fails as one.
-    """
+    """Run one of a batch: an operation that raises takes back what it did, and nothing else."""
     connection.execute("SAVEPOINT operation")
     outcome = _attempt(connection, operation)
     if outcome.error is not None:
+        if not connection.in_transaction:  # a full disk made SQLite roll all of it back: the batch fails as one
+            raise outcome.error
         connection.execute("ROLLBACK TO operation")
     connection.execute("RELEASE operation")
     return outcome
