@@ -44,6 +44,7 @@ class EventDefinition:
     payload: type[Part]
     rooms: tuple[str, ...] = ABOUT_AGENTS
     collapse: str | None = None
+    namespace: str = NAMESPACE
 
 
 STARTED = EventDefinition("agent:started", "A run began.", schemas.StartedPart)
@@ -79,16 +80,20 @@ def publisher(emitter: Emitter) -> Publish:
     async def publish(event: Event) -> None:
         told = telling(event)
         if told is not None:
-            definition, payload = told
-            await emitter.emit(
-                definition.name,
-                payload,
-                to=[room.format_map(payload) for room in definition.rooms],
-                namespace=NAMESPACE,
-                collapse=definition.collapse and definition.collapse.format_map(payload),
-            )
+            await send(emitter, *told)
 
     return publish
+
+
+async def send(emitter: Emitter, definition: EventDefinition, payload: JSONObject) -> None:
+    """Send one event to the rooms of its definition."""
+    await emitter.emit(
+        definition.name,
+        payload,
+        to=[room.format_map(payload) for room in definition.rooms],
+        namespace=definition.namespace,
+        collapse=definition.collapse and definition.collapse.format_map(payload),
+    )
 
 
 def telling(event: Event) -> Telling | None:

@@ -73,21 +73,22 @@ class Subscriptions:
     @acked
     async def subscribe_agent(self, sid: str, agent_id: object) -> JSON:
         """``agent:subscribe``: one agent's events, whether it exists yet or not."""
-        wanted = _agent_id(agent_id)
-        await self._enter(sid, AGENT_ROOM.format(agentId=wanted))  # before the snapshot: no event falls between
+        wanted = named_agent(agent_id)
+        room = AGENT_ROOM.format(agentId=wanted)
+        await enter(self._sio, sid, room, NAMESPACE)  # before the snapshot: no event falls between
         return await self._snapshots.agent(wanted)
 
     @acked
     async def unsubscribe_agent(self, sid: str, agent_id: object) -> JSON:
         """``agent:unsubscribe``: also where nothing was subscribed."""
-        await self._sio.leave_room(sid, AGENT_ROOM.format(agentId=_agent_id(agent_id)), NAMESPACE)
+        await self._sio.leave_room(sid, AGENT_ROOM.format(agentId=named_agent(agent_id)), NAMESPACE)
         return None
 
     @acked
     async def subscribe_monitoring(self, sid: str, topic: object) -> JSON:
         """``monitoring:subscribe``: every agent's events (``agents``), or ``scheduler:status`` (``scheduler``)."""
         room = _monitoring_room(topic)
-        await self._enter(sid, room)
+        await enter(self._sio, sid, room, NAMESPACE)
         return await (self._snapshots.agents() if room == AGENTS_ROOM else self._snapshots.scheduler())
 
     @acked
@@ -96,20 +97,31 @@ class Subscriptions:
         await self._sio.leave_room(sid, _monitoring_room(topic), NAMESPACE)
         return None
 
-    async def _enter(self, sid: str, room: str) -> None:
-        rooms = self._sio.rooms(sid, NAMESPACE)
-        if len(rooms) > MOST_ROOMS and room not in rooms:  # its own room is one of them
-            raise Conflict(
-                f"This socket has {MOST_ROOMS} subscriptions, which is the limit."
-                ' To follow every agent, use monitoring:subscribe with "agents".'
-            )
-        try:
-            await self._sio.enter_room(sid, room, NAMESPACE)
-        except (ValueError, KeyError) as error:
-            raise Conflict("The socket has left.") from error  # nobody hears this: it left after it asked
+
+async def enter(sio: Realtime, sid: str, room: str, namespace: str) -> None:
+    """Enter a room, while the socket is there and has not too many.
+
+    Raises:
+        Conflict: it has left, or has ``MOST_ROOMS``.
+    """
+    rooms = sio.rooms(sid, namespace)
+    if len(rooms) > MOST_ROOMS and room not in rooms:  # its own room is one of them
+        raise Conflict(
+            f"This socket has {MOST_ROOMS} subscriptions, which is the limit."
+            ' To follow every agent, use monitoring:subscribe with "agents".'
+        )
+    try:
+        await sio.enter_room(sid, room, namespace)
+    except (ValueError, KeyError) as error:
+        raise Conflict("The socket has left.") from error  # nobody hears this: it left after it asked
 
 
-def _agent_id(value: object) -> str:
+def named_agent(value: object) -> str:
+    """The agent's id that a client sent.
+
+    Raises:
+        Invalid: it is none.
+    """
     if not isinstance(value, str) or AGENT_ID.fullmatch(value) is None:
         raise Invalid(f"The agent's id {ID_FORM}.")
     return value
