@@ -12,7 +12,9 @@ from aiohttp import web
 from handlers.admission import identity
 from handlers.app import WebSettings, build_app
 from handlers.auth import Tokens
-from handlers.events import publisher
+from handlers.earlier import EarlierClients
+from handlers.earlier_events import AGENTS_NAMESPACE
+from handlers.events import NAMESPACE, publisher
 from handlers.limits import RateLimits
 from handlers.metrics import Metrics
 from handlers.sockets import Subscriptions
@@ -62,6 +64,7 @@ async def assemble(config: Config, store: Store, tokens: Tokens, environ: Mappin
         sockets = RealtimeServer(
             cors_allowed_origins=config.cors_origin,
             recovery_ms=round(config.socket_recovery.total_seconds() * 1000),
+            recovery_namespaces=(NAMESPACE, AGENTS_NAMESPACE),
             buffer_bytes=config.socket_buffer,
             identity=identity(tokens),
         )
@@ -71,6 +74,7 @@ async def assemble(config: Config, store: Store, tokens: Tokens, environ: Mappin
         async def publish(event: Event) -> None:
             metrics.event(event)
             await emit(event)
+            await earlier.publish(event)
 
         board = StatusBoard(
             store,
@@ -90,13 +94,17 @@ async def assemble(config: Config, store: Store, tokens: Tokens, environ: Mappin
         limits = RateLimits(config.rate_limit_max, round(config.rate_limit_window.total_seconds()))
         web_settings = WebSettings(origins=config.cors_origin, static=STATIC)
         app = build_app(store, service, tokens, limits, metrics, web_settings, faults=faults)
-        Subscriptions(
+        anonymous = config.socket_auth is SocketAuth.OPTIONAL
+        per_user = config.socket_max_per_user
+        Subscriptions(sockets, store, service, tokens, anonymous=anonymous, max_per_user=per_user)
+        earlier = EarlierClients(
             sockets,
             store,
             service,
             tokens,
-            anonymous=config.socket_auth is SocketAuth.OPTIONAL,
-            max_per_user=config.socket_max_per_user,
+            anonymous=anonymous,
+            max_per_user=per_user,
+            shared=config.redis_url is not None,
         )
         sockets.attach(app)
         yield Parts(app, sockets, scheduler, service, runners, board, Retention(store, numbers, clock), tokens)
