@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import socketio
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
 _collapse: Final[ContextVar[str | None]] = ContextVar("collapse", default=None)  # through upstream's pub/sub methods
 
 
+@dataclass(slots=True, eq=False)
+class Watch:
+    """Whether something was sent to a room meanwhile."""
+
+    moved: bool = False
+
+
 class Fanout(socketio.AsyncManager):  # type: ignore[misc]
     """The client manager of one process.
 
@@ -32,6 +41,7 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._rooms_of: dict[tuple[str, str], set[Any]] = {}
         self._early: dict[str, list[Frame]] = {}  # by sid: sent to a client whose connect handler still runs
+        self._watches: dict[tuple[str, Any], list[Watch]] = {}  # by namespace and room
         self._ack_ids = itertools.count(1)  # one for all: an ack of a lost connection never meets a newer callback
 
     # Events
@@ -69,6 +79,10 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
 
     def _deliver(self, frame: Frame, namespace: str, rooms: tuple[Any, ...] | None, skip: Collection[str]) -> None:
         recipients = self._participants(namespace, rooms)
+        if self._watches and rooms is not None:
+            for room in rooms:
+                for watch in self._watches.get((namespace, room), ()):
+                    watch.moved = True
         links = self.server.eio.sockets
         pending = self.pending_connect.get(namespace, ())
         sent = 0
@@ -86,6 +100,19 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
         counters = self.server.counters
         counters.events += 1
         counters.deliveries += sent
+
+    @contextmanager
+    def watch(self, room: str, namespace: str) -> Iterator[Watch]:
+        """Note whether an event is sent to *room* while the block runs, by whichever process."""
+        watch = Watch()
+        watches = self._watches.setdefault((namespace, room), [])
+        watches.append(watch)
+        try:
+            yield watch
+        finally:
+            watches.remove(watch)
+            if not watches:
+                del self._watches[namespace, room]
 
     def _emit_with_ack(
         self,

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from socketio.packet import ACK, BINARY_ACK, BINARY_EVENT, CONNECT_ERROR, DISCON
 from server.realtime.counters import Counters, Metrics
 from server.realtime.engine import Engine
 from server.realtime.entrance import CLIENT_LEFT, Entrance, Environ, Identify
-from server.realtime.fanout import Fanout
+from server.realtime.fanout import Fanout, Watch
 from server.realtime.frames import encode
 from server.realtime.inbound import Inbound
 from server.realtime.link import TRANSPORT_CLOSE, Link
@@ -151,6 +152,10 @@ class RealtimeServer(socketio.AsyncServer):  # type: ignore[misc]
         else:
             await super().leave_room(sid, room, namespace)
 
+    def watch(self, room: str, namespace: str = "/") -> AbstractContextManager[Watch]:
+        """Note in ``moved`` whether an event is sent to *room* while the block runs: what was read meanwhile is old."""
+        return self.manager.watch(room, namespace)
+
     async def answers(self, sid: str, namespace: str = "/", *, within_s: float) -> bool:
         """Whether the client gives a sign of life now. A line that died silently is found out sooner than by pings."""
         link = self._link_of(sid, namespace)
@@ -196,12 +201,11 @@ class RealtimeServer(socketio.AsyncServer):  # type: ignore[misc]
             self._inbound.pop(eio_sid, None)
 
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
-        """Runs beside the reading: a connect handler that takes its time must not keep a client's end from us."""
         link = self.eio.sockets.get(eio_sid)
         if link is None:
             return
         if namespace in self.handlers or namespace in self.namespace_handlers or namespace in self.namespaces:
-            self.eio.spawn(self.entrance.enter(link, namespace, data), f"entering {namespace}")
+            self.entrance.enter(link, namespace, data)
         else:
             link.send_frame(encode(CONNECT_ERROR, namespace, {"message": "Invalid namespace"}))
 
