@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from store.records import JSON
@@ -17,6 +18,13 @@ class Emitter(Protocol):
         To a socket that does not keep up, a newer event with the same *collapse* key replaces one that still waits.
         """
         ...
+
+
+class Watch(Protocol):
+    """Whether something was sent to a room meanwhile."""
+
+    @property
+    def moved(self) -> bool: ...
 
 
 class Realtime(Emitter, Protocol):
@@ -38,6 +46,10 @@ class Realtime(Emitter, Protocol):
 
     def rooms(self, sid: str, namespace: str) -> Sequence[str]:
         """The rooms it is in, its own (``sid``) among them."""
+        ...
+
+    def watch(self, room: str, namespace: str) -> AbstractContextManager[Watch]:
+        """Note whether an event is sent to *room* while the block runs, by whichever server."""
         ...
 
     async def close_transport(self, sid: str, namespace: str) -> None:

@@ -20,6 +20,9 @@ from store.records import AGENT_ID, JSON
 MOST_ROOMS: Final = 1000
 """Subscriptions of one socket; who wants more agents than this wants all of them."""
 
+TRIES: Final = 3
+"""Reads of a snapshot in a room where events are sent meanwhile."""
+
 
 class Subscriptions:
     """Namespace ``/``. Rooms: ``agent:<agentId>``, ``monitoring:agents``, ``monitoring:scheduler``.
@@ -76,7 +79,7 @@ class Subscriptions:
         wanted = named_agent(agent_id)
         room = AGENT_ROOM.format(agentId=wanted)
         await enter(self._sio, sid, room, NAMESPACE)  # before the snapshot: no event falls between
-        return await self._snapshots.agent(wanted)
+        return await self._fresh(room, lambda: self._snapshots.agent(wanted))
 
     @acked
     async def unsubscribe_agent(self, sid: str, agent_id: object) -> JSON:
@@ -89,13 +92,25 @@ class Subscriptions:
         """``monitoring:subscribe``: every agent's events (``agents``), or ``scheduler:status`` (``scheduler``)."""
         room = _monitoring_room(topic)
         await enter(self._sio, sid, room, NAMESPACE)
-        return await (self._snapshots.agents() if room == AGENTS_ROOM else self._snapshots.scheduler())
+        return await self._fresh(room, self._snapshots.agents if room == AGENTS_ROOM else self._snapshots.scheduler)
 
     @acked
     async def unsubscribe_monitoring(self, sid: str, topic: object) -> JSON:
         """``monitoring:unsubscribe``: an agent that the socket subscribed to by its id stays subscribed."""
         await self._sio.leave_room(sid, _monitoring_room(topic), NAMESPACE)
         return None
+
+    async def _fresh(self, room: str, read: Callable[[], Awaitable[JSON]]) -> JSON:
+        """What *read* returns, not older than the last event in *room*: the client would take it for newer.
+
+        An event that was sent meanwhile has it read again; in a room that is never quiet the last try's stands.
+        """
+        for _ in range(TRIES):
+            with self._sio.watch(room, NAMESPACE) as watch:
+                snapshot = await read()
+            if not watch.moved:
+                break
+        return snapshot
 
 
 async def enter(sio: Realtime, sid: str, room: str, namespace: str) -> None:
