@@ -14,14 +14,18 @@ from handlers.agents import AgentCommands, AgentHandlers
 from handlers.auth import Tokens
 from handlers.docs import DocsHandlers
 from handlers.errors import answer_errors
+from handlers.forecast import ForecastHandlers
+from handlers.history import HistoryHandlers
 from handlers.limits import RateLimits
 from handlers.metrics import Metrics
 from handlers.middlewares import add_headers, authenticator, authorise, limiter, recorder
 from handlers.operations import validate
+from handlers.overview import KnownRunners, NoRunners, OverviewHandlers
 from handlers.pages import PageHandlers
 from handlers.schedules import ScheduleCommands, ScheduleHandlers
 from handlers.sessions import SessionHandlers
 from handlers.status import StatusHandlers
+from scheduler.clock import Clock, SystemClock
 from store.base import Store
 
 API_VERSION = "1.0.0"
@@ -44,11 +48,15 @@ class Service(AgentCommands, ScheduleCommands, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSettings:
-    """``origins`` are those whose pages may call the API; ``static`` is the folder of the monitoring page."""
+    """``origins`` are those whose pages may call the API; ``static`` is the folder of the monitoring page.
+
+    ``timezone`` is that of schedules that name none.
+    """
 
     origins: Sequence[str] = ()
     static: Path
     body_limit: int = BODY_LIMIT
+    timezone: str = "UTC"
 
 
 def build_app(
@@ -59,6 +67,8 @@ def build_app(
     metrics: Metrics,
     settings: WebSettings,
     *,
+    runners: KnownRunners | None = None,
+    clock: Clock | None = None,
     faults: Callable[[], Sequence[str]] = tuple,
 ) -> web.Application:
     """All of REST and the page. It opens nothing and closes nothing that was handed in.
@@ -84,6 +94,9 @@ def build_app(
             *ScheduleHandlers(store, service).routes(),
             *AgentHandlers(store, service).routes(),
             *SessionHandlers(store).routes(),
+            *HistoryHandlers(store).routes(),
+            *OverviewHandlers(store, runners or NoRunners()).routes(),
+            *ForecastHandlers(store, service, clock or SystemClock(), settings.timezone).routes(),
             *pages.client_routes(),
         ]
     )

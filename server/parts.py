@@ -92,8 +92,8 @@ async def assemble(config: Config, store: Store, tokens: Tokens, environ: Mappin
             return ["The scheduler cannot do its work at present; its log says why"] if scheduler.trouble else []
 
         limits = RateLimits(config.rate_limit_max, round(config.rate_limit_window.total_seconds()))
-        web_settings = WebSettings(origins=config.cors_origin, static=STATIC)
-        app = build_app(store, service, tokens, limits, metrics, web_settings, faults=faults)
+        web_settings = WebSettings(origins=config.cors_origin, static=STATIC, timezone=config.scheduler_timezone)
+        app = build_app(store, service, tokens, limits, metrics, web_settings, runners=runners, faults=faults)
         anonymous = config.socket_auth is SocketAuth.OPTIONAL
         per_user = config.socket_max_per_user
         Subscriptions(sockets, store, service, tokens, anonymous=anonymous, max_per_user=per_user)

@@ -41,6 +41,10 @@ class CommandRunner:
         self._programs = programs
         self._term_grace_s = term_grace_s
 
+    def names(self) -> list[str]:
+        """The operator's programs, sorted."""
+        return sorted(self._programs or ())
+
     def check(self, configuration: JSONObject) -> None:
         """Raises Invalid for a name that the operator has not listed."""
         self._program(configuration)

@@ -42,6 +42,10 @@ class RunnerRegistry:
     def types(self) -> list[str]:
         return sorted(self._python)
 
+    def commands(self) -> list[str]:
+        """The names that ``configuration.command`` may have, sorted."""
+        return self._command.names()
+
     def _nothing_for(self, agent_type: str) -> str:
         return (
             f"No runner is registered for agentType {agent_type!r}; registered: {', '.join(self.types()) or 'none'}. "

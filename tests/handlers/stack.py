@@ -73,6 +73,9 @@ class TestRunners:
     def types(self) -> list[str]:
         return sorted(self._runners)
 
+    def commands(self) -> list[str]:
+        return ["report"]
+
     async def _echo(self, run: Run) -> JSON:
         await run.progress(50, "half", step=1, of=2)
         await run.log("info", "echoing")
@@ -211,7 +214,18 @@ async def running(
     service = AgentService(store, runners, scheduler, announcer, board, settings, clock)
     faults: list[str] = []
     web_settings = WebSettings(origins=origins, static=static or folder / "static")
-    app = build_app(store, service, tokens, RateLimits(limit, window_s), metrics, web_settings, faults=lambda: faults)
+    limits = RateLimits(limit, window_s)
+    app = build_app(
+        store,
+        service,
+        tokens,
+        limits,
+        metrics,
+        web_settings,
+        runners=runners,
+        clock=clock,
+        faults=lambda: faults,
+    )
     stop = asyncio.Event()
     loop = asyncio.create_task(scheduler.run(stop)) if scheduling else None
     try:

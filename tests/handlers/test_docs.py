@@ -36,7 +36,7 @@ async def test_every_api_route_is_in_the_document_and_no_other(stack: Stack) -> 
     api = {(method, path) for method, path in served if path.startswith("/api/") and "/docs" not in path}
     written = {(method, path) for path, methods in document["paths"].items() for method in methods}
     assert written == api
-    assert len(api) == 21
+    assert len(api) == 27
 
 
 async def test_every_operation_wants_the_bearer_token(stack: Stack) -> None:
@@ -68,7 +68,7 @@ async def test_every_operation_tells_its_errors_parameters_and_headers(stack: St
             success = next(answer for status, answer in operation["responses"].items() if status < "300")
             assert success["headers"].keys() >= {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
             assert "schema" in success["content"][JSON]
-    assert len(names) == 21
+    assert len(names) == 27
 
 
 async def test_what_may_be_sent_is_described_with_its_bounds(stack: Stack) -> None:
@@ -177,7 +177,7 @@ class TestSwaggerUI:
         )
         shown, _ = await browser.communicate()
 
-        assert shown.decode().count("opblock-summary-path") == 21
+        assert shown.decode().count("opblock-summary-path") == 27
 
     async def test_only_its_own_files_are_served(self, stack: Stack) -> None:
         for name in ("index.html", "nothing.js", "..%2f__init__.py", "swagger-ui.js.map"):
