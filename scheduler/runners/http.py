@@ -36,6 +36,7 @@ ERROR_BODY_WAIT_S = 5.0
 """How long such an answer is waited for once its status is known."""
 
 NDJSON = "application/x-ndjson"
+LINE_STREAMS = (NDJSON, "application/ndjson", "application/jsonl")  # the other names that are in use for it
 EVENT_STREAM = "text/event-stream"
 _HEADERS = {
     "Accept": f"application/json, {NDJSON}, {EVENT_STREAM}",
@@ -107,7 +108,7 @@ class HttpRunner:
         try:
             if response.status >= 300:
                 raise RunFailed(await _refused(response, settings))
-            if response.content_type in (NDJSON, EVENT_STREAM):
+            if response.content_type.lower() in (*LINE_STREAMS, EVENT_STREAM):
                 return await _streamed(response, settings, Intake(run, hide))
             return hidden(await _whole(response, settings), hide)
         finally:
@@ -172,7 +173,7 @@ async def _take(text: str, intake: Intake, settings: HttpSettings) -> None:
 
 async def _texts(response: aiohttp.ClientResponse) -> AsyncGenerator[str, None]:
     """The JSON texts of the stream, one a line or an event."""
-    events = EventDecoder() if response.content_type == EVENT_STREAM else None
+    events = EventDecoder() if response.content_type.lower() == EVENT_STREAM else None
     async with aclosing(_lines(response)) as lines:
         async for line in lines:
             if line.cut:

@@ -9,10 +9,17 @@ from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from scheduler.runners.http import HttpRunner
 from scheduler.runners.targets import HostRules
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The server runs on uvloop, whose sockets and processes are not those of asyncio: each test is for both."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
 
 SECRETS = {"AGENT_SECRET_CRM": "s3cret-of-crm", "AGENT_SECRET_ODD": "line\nbreak", "JWT_SECRET": "never-this"}
 

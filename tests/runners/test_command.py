@@ -260,6 +260,20 @@ async def test_a_run_ends_with_its_program_and_what_that_left_running_is_killed(
     await until_gone(int(heard.lines[0]))
 
 
+async def test_what_a_program_left_running_cannot_keep_the_run_open_by_talking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler.runners.command.REST_GRACE_S", 0.05)
+    source = """
+        import subprocess, sys
+        talk = "while True: print('still here', flush=True)"
+        subprocess.Popen([sys.executable, "-c", talk])
+        print('{"result": "done"}')
+        """
+
+    assert await run_it(python(tmp_path, source)) == "done"
+
+
 async def test_a_child_that_escaped_with_the_pipes_does_not_keep_the_run_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,9 +287,10 @@ async def test_a_child_that_escaped_with_the_pipes_does_not_keep_the_run_open(
         print(child.pid)
         print('{"result": "done"}')
         """
+    unread: JSONObject = {"much": "x" * 1_000_000}
 
     try:
-        assert await run_it(python(tmp_path, source), sink=heard) == "done"
+        assert await run_it(python(tmp_path, source), unread, heard) == "done"
     finally:
         os.kill(int(heard.lines[0]), signal.SIGKILL)
 

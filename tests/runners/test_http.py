@@ -107,7 +107,12 @@ def events() -> bytes:
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 @pytest.mark.parametrize(
     ("body", "content_type"),
-    [(ndjson(), "application/x-ndjson"), (events(), "text/event-stream"), (events()[:-4], "text/event-stream")],
+    [
+        (ndjson(), "application/x-ndjson"),
+        (ndjson(), "Application/NDJSON"),
+        (events(), "text/event-stream"),
+        (events()[:-4], "text/event-stream"),
+    ],
 )
 async def test_a_stream_tells_progress_logs_and_the_result(
     http: HttpRunner, serve: Serve, body: bytes, content_type: str, size: int

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ThreadedResolver, web
+from aiohttp.abc import ResolveResult
 
 from scheduler.runners.base import RunFailed
 from scheduler.runners.http import HttpRunner
@@ -223,24 +223,26 @@ def test_a_bad_entry_of_the_allow_list_stops_the_start_by_name(entry: str) -> No
 
 
 class FakeDns:
-    """Answers for ``*.test`` only; the rest goes to the machine's own resolver."""
+    """Answers for ``*.test`` in place of the system; the rest goes to the system."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers: dict[str, list[str]] = {}
         self.asked: list[str] = []
-        self._real: Callable[..., Any] = socket.getaddrinfo
-        monkeypatch.setattr(socket, "getaddrinfo", self._getaddrinfo)
+        real = ThreadedResolver.resolve
 
-    def _getaddrinfo(self, host: str, port: int, *args: Any, **kwargs: Any) -> Any:
-        if not host.endswith(".test"):
-            return self._real(host, port, *args, **kwargs)
-        self.asked.append(host)
-        return [
-            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port, 0, 0))
-            if ":" in address
-            else (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
-            for address in self.answers[host]
-        ]
+        async def resolve(resolver: ThreadedResolver, host: str, port: int, family: Any) -> list[ResolveResult]:
+            if not host.endswith(".test"):
+                return await real(resolver, host, port, family)
+            self.asked.append(host)
+            return [_resolved(host, address, port) for address in self.answers[host]]
+
+        monkeypatch.setattr(ThreadedResolver, "resolve", resolve)
+
+
+def _resolved(host: str, address: str, port: int) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=6, flags=flags)
 
 
 @pytest.fixture
