@@ -100,6 +100,8 @@ class MongoStore:
             StoreUnavailable: no server answered within a few seconds, or it refused us.
             Invalid: *uri* is not a MongoDB URI.
         """
+        if not uri.startswith(("mongodb://", "mongodb+srv://")):  # the driver would take any word for a host
+            raise Invalid("MONGODB_URI is not usable: it must begin with mongodb:// or mongodb+srv://")
         try:
             client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(uri, tz_aware=True, **timeouts(uri))
         except (InvalidURI, ConfigurationError, ValueError) as error:
