@@ -45,8 +45,10 @@ class Execution:
     """Set when even a runner that does not end when cancelled is waited for no longer (the process is going)."""
 
     def cancel(self, why: Ending) -> None:
-        """Have the runner cancelled; the first reason stays."""
-        self.cut = self.cut or why
+        """Have the runner cancelled, once: another time would break off what it does to end in order."""
+        if self.cut is not None:
+            return
+        self.cut = why
         if self.runner is not None:
             self.runner.cancel()
 
