@@ -101,6 +101,9 @@ class ProcessGroup:
 
     def close(self) -> None:
         """Let go of the pipes."""
+        # Closing would go on trying to write what is left of the order, for as long as a child holds the other end.
+        if self.stdin.transport.get_write_buffer_size():
+            self.stdin.transport.abort()
         self._transport.close()
 
     def _signal(self, number: signal.Signals) -> None:
