@@ -37,8 +37,11 @@ async def read_object(request: web.Request, *, required: bool) -> JSONObject:
     return parse_object(raw)
 
 
-def parse_object(raw: bytes) -> JSONObject:
-    """*raw* as a JSON object (RFC 8259), refused where implementations differ: duplicate keys, NaN, huge numbers."""
+def parse_object(raw: bytes, *, what: str = "The body") -> JSONObject:
+    """*raw* as a JSON object (RFC 8259), refused where implementations differ: duplicate keys, NaN, huge numbers.
+
+    *what* it is begins the sentence of an ``Invalid``.
+    """
     try:
         value = json.loads(
             raw.decode("utf-8-sig"),
@@ -48,13 +51,13 @@ def parse_object(raw: bytes) -> JSONObject:
             parse_int=_integer,
         )
     except UnicodeDecodeError as error:
-        raise Invalid("The body is not UTF-8.") from error
+        raise Invalid(f"{what} is not UTF-8.") from error
     except json.JSONDecodeError as error:
-        raise Invalid(f"The body is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from error
+        raise Invalid(f"{what} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from error
     except RecursionError as error:
         raise _too_deep() from error
     if not isinstance(value, dict):
-        raise Invalid("The body must be a JSON object, {...}.")
+        raise Invalid(f"{what} must be a JSON object, {{...}}.")
     check_text(value)
     return value
 
@@ -86,7 +89,7 @@ def _texts(value: JSON, depth: int) -> Iterator[str]:
 
 
 def _too_deep() -> Invalid:
-    return Invalid(f"The body is nested deeper than {DEEPEST} levels.")
+    return Invalid(f"The JSON is nested deeper than {DEEPEST} levels.")
 
 
 def _unique(pairs: list[tuple[str, JSON]]) -> JSONObject:
@@ -99,7 +102,7 @@ def _unique(pairs: list[tuple[str, JSON]]) -> JSONObject:
 
 
 def _no_constant(name: str) -> JSON:
-    raise Invalid(f"The body is not JSON: {name} is not a JSON number.")
+    raise Invalid(f"{name} is not a JSON number.")
 
 
 def _finite(text: str) -> float:

@@ -16,12 +16,12 @@ from typing import Any
 import uvloop
 from dotenv import dotenv_values
 
-from handlers.auth import Role
+from handlers.auth import Role, TokenInvalid, Tokens
 from server.config import BadSetting, Config, Setting, read_config, settings
 from server.importing import read_rows, write_rows
 from server.keys import open_tokens
 from server.logs import configure_logs
-from server.parts import assemble
+from server.parts import assemble, runners_of
 from server.process import opened_store, serve
 from store.errors import ServiceError
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         environ = environment()
         config = read_config(environ)
         if options.command == "token":
-            print(open_tokens(config).mint(options.user, Role(options.role), options.ttl))
+            print(_token(open_tokens(config), options))
             return 0
         configure_logs(config.log_level, as_json=config.log_format == "json")
         return _run(import_agents(config, environ, options) if options.command == "import" else serve(config, environ))
@@ -57,20 +57,36 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
         return runner.run(work)
 
 
-async def import_agents(config: Config, environ: Mapping[str, str], options: argparse.Namespace) -> int:
-    """Read the whole file, then write; print what was done."""
+def _token(tokens: Tokens, options: argparse.Namespace) -> str:
+    """A new token, which this server accepts: an empty user id, say, would make one that it does not."""
+    token = tokens.mint(options.user, Role(options.role), options.ttl)
     try:
-        lines = options.file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSetting(f"{options.file} cannot be read: {error}") from error
+        tokens.verify(token)
+    except TokenInvalid as error:
+        raise BadSetting(f"{options.user!r} cannot be a user id: it needs 1 to 256 printable characters") from error
+    return token
+
+
+async def import_agents(config: Config, environ: Mapping[str, str], options: argparse.Namespace) -> int:
+    """Read and check the whole file, then write; print what was done. A dry run opens no store."""
+    lines = _lines(options.file)
+    async with runners_of(config, environ) as runners:
+        rows = read_rows(lines, runners, config.scheduler_timezone)
+    if options.dry_run:
+        print(f"agents that can be imported: {len(rows)}; nothing was written")
+        return 0
     async with opened_store(config) as store, assemble(config, store, open_tokens(config), environ) as parts:
-        rows = read_rows(lines, parts.runners, config.scheduler_timezone)
-        if options.dry_run:
-            print(f"{len(rows)} agents can be imported; nothing was written")
-            return 0
         written, left = await write_rows(rows, store, parts.service, replace=options.replace)
-        print(f"{written} agents imported, {left} were there already and were left alone")
+    print(f"agents imported: {written}; there already, and left alone: {left}")
     return 0
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(f"{file} cannot be read: {error}") from error
+    return text.split("\n")  # splitlines() would also split at U+2028 and others, which PostgreSQL does not escape
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,15 +6,15 @@ camelCase or snake_case names; those this server keeps by itself (status, next r
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from marshmallow import Schema, ValidationError
 
+from handlers.bodies import parse_object
 from handlers.schemas import NewAgentBody, ScheduleBody
 from scheduler.cron import timetable
 from scheduler.requests import AgentPatch, NewAgent, ScheduleRequest
@@ -36,6 +36,7 @@ AGENT_COLUMNS = {
     "projectId": "projectId",
     "managerId": "managerId",
 }
+IDS = frozenset({"id", "projectId", "managerId"})
 SCHEDULE_COLUMNS = {
     "scheduleExpression": "cronExpression",
     "scheduleEnabled": "enabled",
@@ -50,11 +51,15 @@ class ImportFailed(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One agent of the file, as the API would have been asked for it."""
+    """One agent of the file, as the API would have been asked for it.
+
+    ``says_schedule`` tells whether the file has the column at all: only then does an empty one mean "none".
+    """
 
     agent_id: str
     agent: NewAgent
     schedule: ScheduleRequest | None
+    says_schedule: bool
 
     @property
     def patch(self) -> AgentPatch:
@@ -96,7 +101,7 @@ def read_rows(lines: Iterable[str], runners: Runners, zone: str) -> list[Row]:
 async def write_rows(rows: Iterable[Row], store: Store, service: AgentService, *, replace: bool) -> tuple[int, int]:
     """Add the agents with their schedules; one that exists is left alone, or replaced. Returns (written, left alone).
 
-    Stopping half-way and importing again is safe: what is there already is left alone, or written the same again.
+    After a stop half-way the file can be imported again with *replace*: what is there already is written the same.
     """
     written = left = 0
     for row in rows:
@@ -110,6 +115,8 @@ async def write_rows(rows: Iterable[Row], store: Store, service: AgentService, *
             await service.create(row.agent)
         if row.schedule is not None:
             await service.save_schedule(row.agent_id, row.schedule)
+        elif exists and row.says_schedule:
+            await service.unschedule(row.agent_id)
         written += 1
     return written, left
 
@@ -123,11 +130,8 @@ async def _exists(store: Store, agent_id: str) -> bool:
 
 
 def _row(line: str, runners: Runners, zone: str) -> Row:
-    columns = json.loads(line)
-    if not isinstance(columns, dict):
-        raise Invalid("each line must be a JSON object")
-    columns = {_camel(name): value for name, value in columns.items()}
-    agent = _loaded(NewAgentBody(), _picked(columns, AGENT_COLUMNS))
+    columns = {_camel(name): value for name, value in parse_object(line.encode(), what="it").items()}
+    agent = _loaded(NewAgentBody(), _agent_body(_picked(columns, AGENT_COLUMNS)))
     if agent.id is None:
         raise Invalid("id is missing: without it a second import would add the agent again")
     runners.find(agent.agent_type, agent.configuration)
@@ -135,7 +139,7 @@ def _row(line: str, runners: Runners, zone: str) -> Row:
     if columns.get("scheduleExpression"):
         schedule = _loaded(ScheduleBody(), _schedule_body(_picked(columns, SCHEDULE_COLUMNS)))
         timetable(schedule.expression, schedule.timezone or zone, anchor=EPOCH)
-    return Row(agent.id, agent, schedule)
+    return Row(agent.id, agent, schedule, "scheduleExpression" in columns)
 
 
 def _camel(name: str) -> str:
@@ -146,11 +150,22 @@ def _picked(columns: Mapping[str, JSON], names: Mapping[str, str]) -> JSONObject
     return {names[name]: value for name, value in columns.items() if name in names and value is not None}
 
 
+def _agent_body(body: JSONObject) -> JSONObject:
+    """Ids that are numbers in the tables are text here, as they always were on the wire."""
+    return {name: str(value) if name in IDS and _is_number(value) else value for name, value in body.items()}
+
+
 def _schedule_body(body: JSONObject) -> JSONObject:
+    """The tables keep a priority's number."""
     priority = body.get("priority")
-    if isinstance(priority, int) and not isinstance(priority, bool):  # the tables keep the number
-        body = body | {"priority": Priority(priority).name}
+    names = {member.value: member.name for member in Priority}
+    if _is_number(priority) and priority in names:
+        return body | {"priority": names[priority]}
     return body
+
+
+def _is_number(value: JSON) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _loaded(schema: Schema, body: JSONObject) -> Any:
@@ -160,8 +175,6 @@ def _loaded(schema: Schema, body: JSONObject) -> Any:
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return "; ".join(f"{field} {' '.join(map(str, texts))}" for field, texts in _fields(error))
-    if isinstance(error, json.JSONDecodeError):
-        return f"it is not JSON: {error.msg} at column {error.colno}"
     return str(error)
 
 

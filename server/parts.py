@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from scheduler.events import Event
 from scheduler.loop import Scheduler
 from scheduler.retention import Retention
 from scheduler.runners.base import Runners
-from scheduler.runners.registry import open_runners
+from scheduler.runners.registry import RunnerRegistry, open_runners
 from scheduler.samples import sample_runners
 from scheduler.service import AgentService
 from scheduler.settings import SchedulerSettings
@@ -53,13 +53,7 @@ class Parts:
 @asynccontextmanager
 async def assemble(config: Config, store: Store, tokens: Tokens, environ: Mapping[str, str]) -> AsyncIterator[Parts]:
     """All parts, not yet at work. *environ* is where runners take their secrets from."""
-    async with open_runners(
-        environ=environ,
-        samples=sample_runners(),
-        modules=config.agent_modules,
-        commands_file=config.commands_file,
-        allow=config.http_runner_allow,
-    ) as runners:
+    async with runners_of(config, environ) as runners:
         clock, numbers, metrics = SystemClock(), scheduler_settings(config), Metrics()
         sockets = RealtimeServer(
             cors_allowed_origins=config.cors_origin,
@@ -108,6 +102,17 @@ async def assemble(config: Config, store: Store, tokens: Tokens, environ: Mappin
         )
         sockets.attach(app)
         yield Parts(app, sockets, scheduler, service, runners, board, Retention(store, numbers, clock), tokens)
+
+
+def runners_of(config: Config, environ: Mapping[str, str]) -> AbstractAsyncContextManager[RunnerRegistry]:
+    """What runs agents, as configured; open until the block ends."""
+    return open_runners(
+        environ=environ,
+        samples=sample_runners(),
+        modules=config.agent_modules,
+        commands_file=config.commands_file,
+        allow=config.http_runner_allow,
+    )
 
 
 def scheduler_settings(config: Config) -> SchedulerSettings:

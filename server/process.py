@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -40,17 +41,13 @@ async def serve(config: Config, environ: Mapping[str, str]) -> int:
     stopped = asyncio.Event()
     _on_signals(stopped)
     tokens, is_new = open_tokens(config), wants_samples(config)
-    async with (
-        opened_store(config) as store,
-        assemble(config, store, tokens, environ) as parts,
-        _listening(parts, config) as url,
-        _working(parts, config),
-    ):
-        if is_new:
+    async with opened_store(config) as store, assemble(config, store, tokens, environ) as parts:
+        if is_new:  # before listening: after a start on a taken port the store is there, and no longer new
             await add_samples(parts.service)
-        _greet(parts, config, url)
-        await stopped.wait()
-        logger.info("stopping: runs have %g s to end", config.shutdown_grace.total_seconds())
+        async with _listening(parts, config) as url, _working(parts, config):
+            _greet(parts, config, url)
+            await stopped.wait()
+            logger.info("stopping: runs have %g s to end", config.shutdown_grace.total_seconds())
     logger.info("stopped")
     return 0
 
@@ -95,8 +92,9 @@ async def _listening(parts: Parts, config: Config) -> AsyncIterator[str]:
         try:
             await site.start()
         except OSError as error:
+            why = os.strerror(error.errno).lower() if error.errno else str(error)
             raise CannotListen(
-                f"Cannot listen on {config.host}:{config.port} ({error.strerror}): set HOST or PORT to another one"
+                f"Cannot listen on {config.host}:{config.port} ({why}): set HOST or PORT to another one"
             ) from error
         yield f"http://{_shown_host(config.host)}:{runner.addresses[0][1]}"
     finally:
