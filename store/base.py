@@ -88,9 +88,10 @@ class Store(Protocol):
         a new running session: ``Conflict`` when its ``(agent_id, occurrence, attempt)`` or id is taken. ``end``
         closes a running session: ``LeaseLost`` when it is not running any more. A gap whose id is known is a
         further piece of it: it adds its count to that row and moves its ``last_at``. Pieces of a gap come in the order
-        of their first moment; one that begins no later than the last one is that piece written again, and counts
-        once. Should the process die in the middle, what is left over is one
-        of: nothing; all; or (Mongo) the history without the agent's side, which still holds its lease then.
+        of their moments; one that the row holds already counts once, so that a change may be tried again. Should the
+        process die in the middle, or ``StoreUnavailable`` tell nothing, what is left over is one of: nothing; all; or
+        (Mongo) the history without the agent's side, which still holds its lease then. An ``end`` that was left over
+        so may be written again by whoever holds the lease, with the same outcome: the first one stays.
 
         Raises:
             NotFound: no such agent.

@@ -242,13 +242,14 @@ def gap_document(gap: Gap) -> Document:
 
 
 def lengthened(gap: Document, piece: Document) -> Document:
-    """A kept *gap* with a further *piece* of it; a piece it holds already counts once.
+    """A kept *gap* with a further *piece* of it; what it holds already counts once.
 
-    Pieces come in the order of their first moment, so the last one (the ``tail``) tells what is held: one that begins
-    earlier is; one that begins with it is the same piece, written again by somebody who did not know that it was.
+    Pieces come in the order of their moments, so the last one (the ``tail``) tells what is held: one that begins before
+    it, or after it and ends no later than the gap, is held; one that begins with it is the same piece, written again by
+    somebody who did not know that it was, or knew of more.
     """
     begins, tail = moment(piece["startedAt"]), moment(gap["tail"]["at"])
-    if begins < tail:
+    if begins < tail or (begins > tail and moment(piece["endedAt"]) <= moment(gap["endedAt"])):
         return gap
     again = gap["tail"]["count"] if begins == tail else 0
     count = gap["count"] - again + piece["count"]

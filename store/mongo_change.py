@@ -2,7 +2,8 @@
 
 The agent's document carries a ``version`` that every write of it raises; replacing the document under the version that
 the edit saw is what makes a change happen. Whatever was written to the history before that is kept when the edit,
-run again after somebody else was faster, still asks for it, and taken back when it does not.
+run again after somebody else was faster, still asks for it, and taken back when it does not. A gap is not taken back:
+whoever was faster may have found it there and counted on it.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class AgentChange:
     async def _edited(self) -> tuple[Document, Change]:
         document = await self._agents.find_one({"_id": self._agent_id})
         if document is None:
+            await self._remove_orphans()
             raise NotFound("Agent not found")
         self._born = document["born"]
         return document, as_kept(self._edit(agent_record(document)))
@@ -92,16 +94,18 @@ class AgentChange:
 
     async def _write_history(self, change: Change, agent: Agent) -> Change:
         """Write what *change* adds to the history, unless it is written; return it as it is written."""
-        if self._kept is not None:
-            if _is_same_history(self._kept, change):
-                return self._kept
+        if self._kept is not None and not _is_same_run(self._kept, change):
             await self._take_back()
-        for gap in change.gaps:
-            await self._add_gap(gap)
-        end = change.end and await self._end(change.end, agent)
-        if change.start is not None:
-            await self._start(change.start)
-        self._kept = replace(change, end=end)
+        kept = self._kept
+        if kept is None:
+            end = change.end and await self._end(change.end, agent)
+            if change.start is not None:
+                await self._start(change.start)
+            kept = Change(change.agent, change.start, end)
+        if kept.gaps != change.gaps:  # after what may refuse
+            for gap in change.gaps:
+                await self._add_gap(gap)
+        self._kept = replace(kept, gaps=change.gaps)
         return self._kept
 
     async def _take_back(self) -> None:
@@ -159,11 +163,9 @@ class AgentChange:
             if kept is None:
                 if await self._insert_gap(piece):
                     return
-                continue
-            if not kept["isGap"] or kept["agentId"] != gap.agent_id:
+            elif not kept["isGap"] or kept["agentId"] != gap.agent_id:
                 raise Conflict(f"The id {gap.id!r} is taken by another entry of the history")
-            if await self._replace_gap(kept, lengthened(kept, piece)):
-                self._undo.append(lambda kept=kept: self._replace_gap(lengthened(kept, piece), kept))  # type: ignore[misc]
+            elif await self._replace_gap(kept, lengthened(kept, piece)):
                 return
         raise StoreUnavailable("The history of the agent is being changed too often by others; try again")
 
@@ -172,30 +174,25 @@ class AgentChange:
             await self._history.insert_one(gap | {"born": self._born})
         except DuplicateKeyError:
             return False
-        self._undo.append(lambda: self._history.delete_one(_as_it_is(gap)))
         return True
 
     async def _replace_gap(self, old: Document, new: Document) -> bool:
+        """Write *new* in the place of *old*, unless somebody has lengthened that meanwhile."""
         if old == new:
             return True
-        result = await self._history.update_one(
-            _as_it_is(old), {"$set": {key: value for key, value in new.items() if key != "_id"}}
-        )
-        return result.matched_count == 1
+        as_it_is = {"_id": old["_id"], "count": old["count"], "endedAt": old["endedAt"]}
+        longer = {key: new[key] for key in ("count", "endedAt", "tail")}
+        return (await self._history.update_one(as_it_is, {"$set": longer})).matched_count == 1
+
+    async def _remove_orphans(self) -> None:
+        """The agent was deleted while gaps were on their way: whoever did that may not have seen them."""
+        if self._born:
+            await self._history.delete_many({"agentId": self._agent_id, "born": self._born, "isGap": True})
 
 
-def _as_it_is(gap: Document) -> Document:
-    """A filter that finds a gap only if nobody has lengthened it meanwhile."""
-    return {"_id": gap["_id"], "isGap": True, "count": gap["count"], "endedAt": gap["endedAt"]}
-
-
-def _is_same_history(kept: Change, wanted: Change) -> bool:
-    """Whether *wanted* asks for what is kept. An edit that was run again may have read its clock again: no matter."""
-    return (
-        _is_same(kept.start, wanted.start, but="started_at")
-        and _is_same(kept.end, wanted.end, but="completed_at")
-        and kept.gaps == wanted.gaps
-    )
+def _is_same_run(kept: Change, wanted: Change) -> bool:
+    """Whether *wanted* starts and ends what is kept. An edit run again may have read its clock again: no matter."""
+    return _is_same(kept.start, wanted.start, but="started_at") and _is_same(kept.end, wanted.end, but="completed_at")
 
 
 def _is_same(kept: Part | None, wanted: Part | None, *, but: str) -> bool:

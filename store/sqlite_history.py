@@ -45,8 +45,8 @@ BEYOND_NEWEST = """
     ) WHERE outcome <> 'running' LIMIT ?
 """
 ENDED_BEFORE = """
-    SELECT id FROM sessions WHERE agent_id = ?1 AND started_at < ?2 AND ended_at < ?2
-    ORDER BY started_at, id DESC LIMIT ?3
+    SELECT id FROM sessions WHERE agent_id = ? AND started_at < ? AND ended_at < ?
+    ORDER BY started_at, id DESC LIMIT ?
 """
 OF_AGENT = "SELECT id FROM sessions WHERE agent_id = ? LIMIT ?"
 DELETE_LOGS = "DELETE FROM logs WHERE session_id = ?"
@@ -151,7 +151,8 @@ def _where(wanted: SessionFilter) -> tuple[str, list[Any]]:
 
 
 def purge(connection: sqlite3.Connection, agent_id: str, *, before: datetime, keep: int, limit: int) -> int:
-    old = _ids(connection, ENDED_BEFORE, agent_id, since_epoch(milliseconds(before)), limit)
+    bound = since_epoch(milliseconds(before))  # of both: what started later cannot have ended before
+    old = _ids(connection, ENDED_BEFORE, agent_id, bound, bound, limit)
     beyond = _ids(connection, BEYOND_NEWEST, agent_id, keep, limit)
     ids = list(dict.fromkeys(old + beyond))[:limit]
     _remove(connection, ids)

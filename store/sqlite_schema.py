@@ -15,6 +15,14 @@ from store.errors import Conflict
 BUSY_TIMEOUT_S = 30.0
 """Our connections never wait for each other; a backup tool that holds the file may make them wait so long."""
 
+PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",  # a commit returns when the log is on the disk
+    "journal_size_limit = 67108864",
+    "cache_size = -16384",
+    "temp_store = MEMORY",
+)
+
 _TABLES = (
     """
     CREATE TABLE agents (
@@ -94,14 +102,12 @@ VERSION = len(MIGRATIONS)
 def connect(path: str) -> sqlite3.Connection:
     """Open the database file for one thread, in autocommit: transactions are begun and ended in plain sight."""
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",  # a commit returns when the log is on the disk
-        "journal_size_limit = 67108864",
-        "cache_size = -16384",
-        "temp_store = MEMORY",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

@@ -63,6 +63,14 @@ async def history(store: MongoStore) -> list[Session | Gap]:
     return (await store.list_sessions(SessionFilter(gaps=True), limit=100)).items
 
 
+async def half_a_change(store: MongoStore, edit: Edit) -> AgentChange:
+    """A change as far as a process comes that dies, or is held up, when the history is written."""
+    change = AgentChange(store._agents, store._history, "a", edit)
+    document, wanted = await change._edited()
+    await change._write_history(wanted, await store.get_agent(document["_id"]))
+    return change
+
+
 # Somebody else is faster
 
 
@@ -98,9 +106,11 @@ async def test_history_that_is_still_wanted_is_written_once(store: MongoStore, s
     }
 
 
-async def test_history_is_taken_back_when_the_edit_refuses_the_second_time(store: MongoStore, session: Session) -> None:
+async def test_sessions_are_taken_back_when_the_edit_refuses_the_second_time(
+    store: MongoStore, session: Session
+) -> None:
     def go_on(agent: Agent) -> Change:
-        return Change(agent, start=a_session("a"), end=an_end(session.id), gaps=(MORE, OTHER))
+        return Change(agent, start=a_session("a"), end=an_end(session.id))
 
     before = await history(store)
 
@@ -111,7 +121,32 @@ async def test_history_is_taken_back_when_the_edit_refuses_the_second_time(store
     assert (await store.get_agent("a")).session_id == session.id
 
 
-async def test_history_is_taken_back_when_the_agent_is_gone(store: MongoStore) -> None:
+async def test_a_gap_that_two_servers_see_counts_once(store: MongoStore, session: Session) -> None:
+    def skip(agent: Agent) -> Change:
+        seen = agent.retry_count > 0
+        return Change(agent) if seen else Change(replace(agent, retry_count=1), gaps=(MORE,))
+
+    slower = await half_a_change(store, skip)
+    await store.change_agent("a", skip)  # finds the gap written, and counts on it
+    await slower.apply()
+
+    assert (await history(store))[1] == replace(GAP, count=3, last_at=MORE.last_at)
+
+
+async def test_a_gap_that_two_servers_see_grow_counts_once(store: MongoStore, session: Session) -> None:
+    longer = replace(MORE, count=2, last_at=NOW)
+    beyond = replace(MORE, count=1, first_at=NOW, last_at=NOW)
+
+    slower = await half_a_change(store, lambda agent: Change(agent, gaps=(longer,)))
+    await store.change_agent("a", lambda agent: Change(agent, gaps=(MORE,)))
+    assert (await history(store))[1] == replace(GAP, count=3, last_at=MORE.last_at)
+
+    await slower._write_history(Change(await store.get_agent("a"), gaps=(beyond,)), await store.get_agent("a"))
+    await store.change_agent("a", lambda agent: Change(agent, gaps=(beyond,)))
+    assert (await history(store))[1] == replace(GAP, count=4, last_at=NOW)
+
+
+async def test_gaps_of_an_agent_that_is_gone_go_too(store: MongoStore) -> None:
     await store.add_agent(an_agent("a"))
     agents = store._client.delegate[store._database.name][AGENTS]
 
@@ -133,7 +168,7 @@ async def test_history_that_is_wanted_otherwise_is_written_anew(store: MongoStor
         overtaken(
             store,
             [
-                lambda agent: replace(started(agent, first), end=an_end(session.id), gaps=(MORE,)),
+                lambda agent: replace(started(agent, first), end=an_end(session.id)),
                 lambda agent: replace(started(agent, second), end=an_end(session.id, outcome=Outcome.FAILED)),
             ],
         ),
@@ -143,12 +178,10 @@ async def test_history_that_is_wanted_otherwise_is_written_anew(store: MongoStor
     assert await history(store) == [second, ended, GAP]
 
 
-async def test_history_that_is_not_wanted_any_more_is_taken_back(store: MongoStore, session: Session) -> None:
+async def test_an_end_that_is_not_wanted_any_more_is_taken_back(store: MongoStore, session: Session) -> None:
     before = await history(store)
 
-    await store.change_agent(
-        "a", overtaken(store, [lambda agent: Change(agent, end=an_end(session.id), gaps=(OTHER,)), Change])
-    )
+    await store.change_agent("a", overtaken(store, [lambda agent: Change(agent, end=an_end(session.id)), Change]))
 
     assert await history(store) == before
 
@@ -178,13 +211,6 @@ async def test_a_refused_history_takes_its_own_first_part_back(store: MongoStore
 # The process dies in the middle
 
 
-async def die_before_the_agent(store: MongoStore, edit: Edit) -> None:
-    """Run a change as far as a process comes that dies when the history is written."""
-    change = AgentChange(store._agents, store._history, "a", edit)
-    document, wanted = await change._edited()
-    await change._write_history(wanted, await store.get_agent(document["_id"]))
-
-
 async def test_an_end_that_did_not_reach_the_agent_can_be_written_again(store: MongoStore, session: Session) -> None:
     def end(agent: Agent) -> Change:
         return Change(released(agent), end=an_end(session.id, output_summary="first"))
@@ -192,7 +218,7 @@ async def test_an_end_that_did_not_reach_the_agent_can_be_written_again(store: M
     def end_later(agent: Agent) -> Change:
         return Change(released(agent), end=an_end(session.id, completed_at=NOW + 2 * MINUTE, output_summary="again"))
 
-    await die_before_the_agent(store, end)
+    await half_a_change(store, end)
     assert (await store.get_agent("a")).is_running
 
     change = await store.change_agent("a", end_later)
@@ -204,7 +230,7 @@ async def test_an_end_that_did_not_reach_the_agent_can_be_written_again(store: M
 
 
 async def test_an_end_of_another_kind_is_refused_then(store: MongoStore, session: Session) -> None:
-    await die_before_the_agent(store, lambda agent: Change(released(agent), end=an_end(session.id)))
+    await half_a_change(store, lambda agent: Change(released(agent), end=an_end(session.id)))
 
     with pytest.raises(LeaseLost):
         await store.change_agent(
@@ -218,7 +244,7 @@ async def test_a_gap_that_did_not_reach_the_agent_counts_once_when_written_again
     store: MongoStore, session: Session
 ) -> None:
     longer = replace(MORE, count=4, last_at=NOW)
-    await die_before_the_agent(store, lambda agent: Change(agent, gaps=(MORE, OTHER)))
+    await half_a_change(store, lambda agent: Change(agent, gaps=(MORE, OTHER)))
 
     await store.change_agent("a", lambda agent: Change(agent, gaps=(longer, OTHER)))
 
@@ -231,7 +257,7 @@ async def test_a_start_that_did_not_reach_the_agent_is_an_open_session_under_a_l
     session = a_session("a")
     await store.add_agent(an_agent("a", lease=Lease("server-1", session.lease_id, NOW + MINUTE)))
 
-    await die_before_the_agent(store, lambda agent: started(agent, session))
+    await half_a_change(store, lambda agent: started(agent, session))
 
     agent = await store.get_agent("a")
     assert agent.lease

@@ -125,7 +125,7 @@ def plan(connection: sqlite3.Connection, statement: str, *values: object) -> lis
         (sqlite_history.LAST_LOGS, ("session", 5), "logs_of_session (session_id=?)"),
         (sqlite_history.DELETE_LOGS, ("session",), "logs_of_session (session_id=?)"),
         (sqlite_history.OF_AGENT, ("a", 5), "COVERING INDEX sessions_of_agent (agent_id=?)"),
-        (sqlite_history.ENDED_BEFORE, ("a", 0, 5), "COVERING INDEX sessions_of_agent (agent_id=? AND started_at<?)"),
+        (sqlite_history.ENDED_BEFORE, ("a", 0, 0, 5), "COVERING INDEX sessions_of_agent (agent_id=? AND started_at<?)"),
     ],
 )
 def test_a_query_is_one_seek_in_its_index(
