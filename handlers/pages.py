@@ -78,9 +78,11 @@ class PageHandlers:
 
     async def client(self, request: web.Request) -> web.StreamResponse:
         """``socket.io.js`` and its kin, as npm fetched them."""
-        path = self._folder / "node_modules" / "socket.io-client" / "dist" / request.match_info["name"]
+        name = request.match_info["name"]
+        path = self._folder / "node_modules" / "socket.io-client" / "dist" / name
         missing = "The browser client is not installed here. Run `make setup`, or load socket.io-client from elsewhere."
         headers = {
+            "Content-Type": f"application/{'json' if name.endswith('.map') else 'javascript'}; charset=utf-8",
             "Cache-Control": "public, max-age=0",
             "Cross-Origin-Resource-Policy": "cross-origin",
             "Vary": "Origin",  # aiohttp-cors names the origin it allows, and does not say that it varies
