@@ -110,7 +110,8 @@ class JsClients:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._sockets: dict[str, JsSocket] = {}
+        self.sockets: dict[str, JsSocket] = {}
+        """All that were made, by name."""
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._ids = itertools.count(1)
 
@@ -130,8 +131,8 @@ class JsClients:
         **options: Any,
     ) -> JsSocket:
         """Start connecting a new client; *options* are those of ``io()``. Wait for ``connect`` or ``connect_error``."""
-        name = f"socket {len(self._sockets) + 1}"
-        socket = self._sockets[name] = JsSocket(self, name)
+        name = f"socket {len(self.sockets) + 1}"
+        socket = self.sockets[name] = JsSocket(self, name)
         await self.do(
             "connect",
             socket=name,
@@ -159,7 +160,7 @@ class JsClients:
         async for line in self._process.stdout:
             entry = json.loads(line, object_hook=_unpack_bytes)
             if "socket" in entry:
-                self._sockets[entry["socket"]].happened(entry)
+                self.sockets[entry["socket"]].happened(entry)
             elif "error" in entry:
                 self._answers.pop(entry["id"]).set_exception(RuntimeError(entry["error"]))
             else:
