@@ -1,0 +1,78 @@
+// Puts the page together: token, connection, model, and the view that the address names.
+
+import { hooks } from "./api.js";
+import { setZoneMode } from "./clock.js";
+import { Commands } from "./commands.js";
+import { Feed } from "./feed.js";
+import { Loader } from "./loader.js";
+import { Model } from "./model.js";
+import { route } from "./router.js";
+import { remembered } from "./settings.js";
+import { Connection } from "./socket.js";
+import { takeFromAddress, token } from "./token.js";
+import { Shell } from "./views/shell.js";
+import { askForToken } from "./views/signin.js";
+import { limited, toast } from "./views/toasts.js";
+
+takeFromAddress();
+setZoneMode(remembered("zone", "viewer"));
+
+// Events after which something of the agent is another one that no event carries, above all its next run.
+const MOVING = new Set(["agent:started", "agent:completed", "agent:failed", "agent:skipped", "agent:missed",
+  "agent:resumed", "agent:paused"]);
+
+const model = new Model();
+const feed = new Feed();
+const connection = new Connection({ event, fresh, refused: signIn, changed: () => shell.connectionChanged() });
+const loader = new Loader(model, connection);
+const commands = new Commands(model, loader);
+const page = { model, feed, connection, loader, commands };
+const shell = new Shell(document.getElementById("app"), page, { signIn, signOut });
+
+hooks.unauthorised = () => signIn("The token is not valid any more.");
+hooks.limited = (error) => limited(error.retryAt);
+
+function event(name, payload) {
+  const wasScheduled = model.stats?.scheduledTasksCount;
+  const isKnown = model.apply(name, payload);
+  feed.add(name, payload);
+  shell.event(name, payload);
+  if (name === "scheduler:status") {
+    const differs = wasScheduled !== undefined && wasScheduled !== payload.stats.scheduledTasksCount;
+    if (differs && !commands.explains()) loader.reloadSoon();
+  } else if (!isKnown) {
+    loader.reloadSoon();
+  } else if (MOVING.has(name)) {
+    loader.refresh(payload.agentId);
+  }
+}
+
+async function fresh() {
+  try {
+    await loader.fresh();
+  } catch (error) {
+    if (error.status === 401) return;
+    toast(error.message, "failed");
+    setTimeout(() => connection.connected && connection.state === "catching-up" && fresh(), retryIn(error));
+    if (!model.isLoaded || error.status !== 429) return; // what is shown stays marked as old
+  }
+  connection.caughtUp();
+  shell.caughtUp();
+}
+
+function retryIn(error) {
+  return error.retryAt ? Math.max(1000, error.retryAt - Date.now()) : 3000;
+}
+
+function signIn(message) {
+  askForToken({ message, done: () => connection.open().then(() => shell.signedIn()) });
+}
+
+function signOut() {
+  connection.close();
+  signIn("");
+}
+
+route((path) => shell.show(path));
+if (token()) connection.open();
+else signIn("");

@@ -1,0 +1,2 @@
+import { h } from "../dom.js";
+export class CreateView { constructor() { this.element = h("p", {}, "…"); } }

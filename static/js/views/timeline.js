@@ -1,0 +1,2 @@
+import { h } from "../dom.js";
+export class TimelineView { constructor() { this.element = h("p", {}, "…"); } }
