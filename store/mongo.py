@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, ReadPreference, ReturnDocument
 from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
 
 from store.base import Edit
@@ -68,7 +68,7 @@ from store.records import (
     new_id,
 )
 
-SWEEP_SIZE = 200
+SWEEP_SIZE = 50
 """Entries of a deleted agent's history that are removed at a time."""
 RUNNING = {"isGap": False, "outcome": Outcome.RUNNING.value}
 BY_ID = [("_id", ASCENDING)]
@@ -83,7 +83,8 @@ class MongoStore:
     def __init__(self, client: AsyncIOMotorClient[Document], database: str) -> None:
         """Not for callers: a store is made by ``open``, which also makes the indexes."""
         self._client = client
-        self._database = client.get_database(database, write_concern=DURABLE)
+        # From the primary, whatever the URI says: a read sees every write that was acknowledged.
+        self._database = client.get_database(database, write_concern=DURABLE, read_preference=ReadPreference.PRIMARY)
         self._agents = self._database[AGENTS]
         self._history = self._database[HISTORY]
         self._logs = self._database[LOGS]

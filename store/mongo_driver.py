@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
-from pymongo.errors import PyMongoError
+from pymongo.errors import DocumentTooLarge, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from store.codec import Document
-from store.errors import StoreUnavailable
+from store.errors import Invalid, StoreUnavailable
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorCollection
@@ -40,6 +40,8 @@ def answered(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Corouti
             return await method(*args, **kwargs)
         except PyMongoError as error:
             raise StoreUnavailable(f"MongoDB did not answer as it should ({type(error).__name__})") from error
+        except DocumentTooLarge as error:
+            raise Invalid("The record is larger than MongoDB can keep") from error
 
     return call
 

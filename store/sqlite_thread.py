@@ -83,18 +83,16 @@ class ConnectionThread:
             try:
                 connection = connection or self._connect()
                 outcomes = self._perform(connection, jobs)
-            except Exception as error:  # noqa: BLE001 - this thread must answer whatever happens: callers wait
+            except BaseException as error:  # noqa: BLE001 - this thread must answer whatever happens: callers wait
                 outcomes = [_Outcome(error=_translated(error))] * len(jobs)
+                _discard(connection)  # in whatever state it is; the next operation gets a new one
+                connection = None
             self._tell(partial(_settle, jobs, outcomes))
-        if connection is not None:
-            try:
-                connection.close()
-            except sqlite3.Error:
-                logger.exception("the database could not be closed")
+        _discard(connection)
         self._tell(partial(self._ended.set_result, None))
 
     def _next_jobs(self) -> tuple[list[_Job], bool]:
-        """What is to be done next, at least one job unless the end has come; and whether it is the last."""
+        """What is to be done next, and whether it is the last; waits until there is something."""
         job = self._queue.get()
         jobs: list[_Job] = []
         while job is not None:
@@ -128,14 +126,9 @@ class Writer(ConnectionThread):
     def _perform(self, connection: sqlite3.Connection, jobs: Sequence[_Job]) -> Sequence[_Outcome]:
         if not jobs:
             return []
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            outcomes = [_in_savepoint(connection, job.operation) for job in jobs]
-            connection.execute("COMMIT")
-        except sqlite3.Error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+        connection.execute("BEGIN IMMEDIATE")
+        outcomes = [_in_savepoint(connection, job.operation) for job in jobs]
+        connection.execute("COMMIT")
         return outcomes
 
 
@@ -147,8 +140,7 @@ class Reader(ConnectionThread):
         for job in jobs:
             connection.execute("BEGIN")
             outcomes.append(_attempt(connection, job.operation))
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            connection.execute("ROLLBACK")
         return outcomes
 
 
@@ -167,13 +159,13 @@ def _in_savepoint(connection: sqlite3.Connection, operation: Operation[Any]) -> 
 def _attempt(connection: sqlite3.Connection, operation: Operation[Any]) -> _Outcome:
     try:
         return _Outcome(result=operation(connection))
-    except Exception as error:  # noqa: BLE001 - it is the caller's
+    except BaseException as error:  # noqa: BLE001 - it is the caller's
         return _Outcome(error=_translated(error))
 
 
-def _translated(error: Exception) -> Exception:
+def _translated(error: BaseException) -> BaseException:
     """The error as callers may see it: no driver's error, and none that a future refuses."""
-    translated: Exception
+    translated: BaseException
     if isinstance(error, sqlite3.Error) and _is_busy(error):
         translated = StoreUnavailable("The database file is held by another program, a backup perhaps; try again")
     elif isinstance(error, sqlite3.Error | OSError):
@@ -189,6 +181,14 @@ def _translated(error: Exception) -> Exception:
 def _is_busy(error: sqlite3.Error) -> bool:
     primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the code without its extension
     return primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _discard(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        try:
+            connection.close()  # takes back what was not committed
+        except sqlite3.Error:
+            logger.exception("a connection to the database could not be closed")
 
 
 def _settle(jobs: Sequence[_Job], outcomes: Sequence[_Outcome]) -> None:

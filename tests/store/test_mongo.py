@@ -181,6 +181,11 @@ async def test_what_was_claimed_before_the_database_went_away_is_given_to_the_ca
         await store.claim_due(NOW, owner="server-1", lease=MINUTE, limit=1)
 
 
+async def test_a_record_that_is_too_large_is_refused_in_plain_words(store: MongoStore) -> None:
+    with pytest.raises(Invalid, match="larger than MongoDB can keep"):
+        await store.add_agent(an_agent("a", description="x" * 20_000_000))
+
+
 # Several servers
 
 
