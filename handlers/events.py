@@ -52,7 +52,7 @@ PROGRESS = EventDefinition(
     "agent:progress",
     "A run is this far. A socket that does not keep up gets the newest of a run.",
     schemas.ProgressEventPart,
-    collapse="progress:{sessionId}",
+    collapse="progress:{agentId}",
 )
 COMPLETED = EventDefinition("agent:completed", "A run ended with success.", schemas.CompletedPart)
 FAILED = EventDefinition("agent:failed", "A run failed, or was stopped.", schemas.FailedPart)
@@ -60,13 +60,17 @@ MISSED = EventDefinition("agent:missed", "Occurrences passed while no server was
 SKIPPED = EventDefinition("agent:skipped", "Occurrences passed that could not run.", schemas.LostPart)
 PAUSED = EventDefinition("agent:paused", "The schedule is kept, but nothing fires.", schemas.PausedEventPart)
 RESUMED = EventDefinition("agent:resumed", "The schedule fires again.", schemas.ResumedEventPart)
-LOG = EventDefinition("agent:log", "A line of a run's log.", schemas.LogEventPart)  # never collapsed: no line is lost
+LOG = EventDefinition(
+    "agent:log",
+    "A line of a run's log; all of them are kept with the session.",
+    schemas.LogEventPart,
+    collapse="log:{agentId}",
+)
 STATUS = EventDefinition(
     "scheduler:status",
     "The scheduler in numbers: on every change, at most 5 times a second, and every 30 s.",
     schemas.StatusEventPart,
     rooms=(SCHEDULER_ROOM,),
-    collapse="scheduler:status",
 )
 
 EVENTS = (STARTED, PROGRESS, COMPLETED, FAILED, MISSED, SKIPPED, PAUSED, RESUMED, LOG, STATUS)

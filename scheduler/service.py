@@ -54,7 +54,8 @@ class AgentService:
 
     async def create(self, new: NewAgent) -> Agent:
         """Add an agent, without a schedule. ``Invalid`` when no runner would run it; ``Conflict`` on a taken id."""
-        self._runners.find(new.agent_type, new.configuration)
+        configuration = merged(new.configuration, {})  # raises Invalid for the mask: there is nothing it stands for
+        self._runners.find(new.agent_type, configuration)
         now = self._clock.now()
         agent = Agent(
             id=new.id or new_id(),
@@ -63,7 +64,7 @@ class AgentService:
             created_at=now,
             updated_at=now,
             description=new.description,
-            configuration=new.configuration,
+            configuration=configuration,
             project_id=new.project_id,
             manager_id=new.manager_id,
         )

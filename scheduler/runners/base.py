@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 from store.errors import ServiceError
@@ -42,7 +43,12 @@ class Run:
     async def progress(
         self, percent: float, message: str = "", *, step: int | None = None, of: int | None = None
     ) -> None:
-        """Tell how far the run is: *percent* is held to 0..100; *step* *of* how many, where it has steps."""
+        """Tell how far the run is: *percent* is held to 0..100; *step* *of* how many, where it has steps.
+
+        ``ValueError`` when *percent* is not a number.
+        """
+        if math.isnan(percent):
+            raise ValueError("progress must be a number from 0 to 100")
         percent = min(max(float(percent), 0.0), 100.0)
         await self._sink.progress(Progress(percent, str(message), step, of))
 

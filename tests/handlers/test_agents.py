@@ -246,6 +246,13 @@ async def test_secrets_are_masked_in_every_answer_and_survive_a_round_trip(stack
     assert (await stack.store.get_agent("agent-123")).configuration == secrets
 
 
+async def test_a_mask_is_no_secret_a_new_agent_could_keep(stack: Stack) -> None:
+    made = await stack.post("/api/agents", {"name": "Daily", "agentType": "ECHO", "configuration": {"token": "***"}})
+
+    assert made.status == 400
+    assert (await stack.get("/api/agents")).data == []
+
+
 async def test_a_deleted_agent_is_gone_with_its_sessions(stack: Stack) -> None:
     await stack.agent()
     await stack.post("/api/agents/agent-123/run")

@@ -398,3 +398,10 @@ async def test_events_of_a_break_arrive_once_and_in_order(
 
         await socket.event("agent:completed")
         assert names(socket) == ["agent:started", "agent:progress", "agent:log", "agent:completed"]
+
+
+def test_only_progress_and_logs_collapse_for_a_congested_socket_each_to_the_newest_of_an_agent() -> None:
+    assert {event.name: event.collapse for event in EVENTS if event.collapse} == {
+        "agent:progress": "progress:{agentId}",
+        "agent:log": "log:{agentId}",
+    }
