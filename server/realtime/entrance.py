@@ -57,20 +57,26 @@ class Entrance:
 
     # In
 
-    async def enter(self, link: Link, namespace: str, data: Any) -> None:
-        """Answer a CONNECT: run the connect handler for a fresh or a recovered client, and let it in, or not."""
+    def enter(self, link: Link, namespace: str, data: Any) -> None:
+        """Answer a CONNECT: run the connect handler for a fresh or a recovered client, and let it in, or not.
+
+        Beside the reading: a connect handler that takes its time must not keep the client's end from us.
+        """
         key = link.sid, namespace
         if key in self._entering:
             link.send_frame(encode(CONNECT_ERROR, namespace, {"message": "Already connecting"}))
             return
         entering = self._entering[key] = _Entering()
-        try:
-            await self._enter(link, namespace, data, entering)
-        finally:
-            del self._entering[key]
-            entering.settled.set()
+        self._server.eio.spawn(self._enter(link, namespace, data, entering), f"entering {namespace}")
 
     async def _enter(self, link: Link, namespace: str, data: Any, entering: _Entering) -> None:
+        try:
+            await self._try_to_enter(link, namespace, data, entering)
+        finally:
+            del self._entering[link.sid, namespace]
+            entering.settled.set()
+
+    async def _try_to_enter(self, link: Link, namespace: str, data: Any, entering: _Entering) -> None:
         manager = self._server.manager
         pid, offset, auth = _split_auth(data) if namespace in self._namespaces else (None, None, data)
         session, position = await self._session_for(link, namespace, pid, offset, auth)

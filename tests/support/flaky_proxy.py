@@ -55,7 +55,7 @@ class FlakyProxy:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
-        for _ in range(3):  # turns of the loop in which connections under way come in and are refused
+        for _ in range(20):  # turns of the loop in which connections under way come in and are refused
             await asyncio.sleep(0)
 
     def accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:

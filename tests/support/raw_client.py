@@ -99,6 +99,7 @@ class RawClients:
 
     def __init__(self, http: aiohttp.ClientSession, url: str, path: str = "/socket.io/") -> None:
         self.http = http
+        self.url = f"{url}{path}"
         self._base = f"{url}{path}?EIO=4&transport="
 
     async def websocket(self, sid: str | None = None, **options: Any) -> RawSocket:
