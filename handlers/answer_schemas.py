@@ -209,6 +209,19 @@ class SchedulerStatusPart(StatisticsPart):
     pagination = nested(PaginationPart)
 
 
+class HealthPart(Part):
+    status = text(enum=["ok", "failing"])
+    process = text(enum=["ok"])
+    database = text(enum=["ok", "unreachable"])
+    scheduler = text(enum=["running", "stopped", "failed", "unknown"])
+
+
+class UnhealthyPart(Part):
+    success = fields.Boolean(required=True, metadata={"enum": [False]})
+    error = text(description="What is wrong.")
+    data = nested(HealthPart)
+
+
 class DeletedPart(Part):
     id = text()
 

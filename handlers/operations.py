@@ -24,7 +24,7 @@ _ATTRIBUTE = "__operation__"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A successful answer: what it tells, and the schema of its JSON (None: not JSON)."""
+    """A successful answer: what it tells, and the schema of its JSON (None: text, or any object)."""
 
     description: str
     schema: Schema | None = None
@@ -43,6 +43,7 @@ class Operation:
     body_required: bool = True
     query: Schema | None = None
     errors: tuple[int, ...] = field(default=())
+    wants_token: bool = True
 
 
 H = TypeVar("H", bound=Callable[..., Awaitable[web.StreamResponse]])
@@ -57,8 +58,12 @@ def operation(
     body_required: bool = True,
     query: Schema | None = None,
     errors: tuple[int, ...] = (),
+    wants_token: bool = True,
 ) -> Callable[[H], H]:
-    """Declare a handler: its input arrives validated in ``request[BODY]`` and ``request[QUERY]``."""
+    """Declare a handler: its input arrives validated in ``request[BODY]`` and ``request[QUERY]``.
+
+    *wants_token* only tells: which paths want one is settled in ``handlers.middlewares``.
+    """
 
     def declared(handler: H) -> H:
         described = Operation(
@@ -70,6 +75,7 @@ def operation(
             body_required=body_required,
             query=query,
             errors=errors,
+            wants_token=wants_token,
         )
         setattr(handler, _ATTRIBUTE, described)
         return handler

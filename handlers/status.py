@@ -8,7 +8,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from handlers.answer_schemas import SchedulerStatusPart, nested, success
+from handlers.answer_schemas import HealthPart, SchedulerStatusPart, UnhealthyPart, nested, success
 from handlers.answers import ok
 from handlers.errors import RETRY_AFTER_S, failure
 from handlers.json import pagination_json, statistics_json, task_details_json
@@ -74,6 +74,15 @@ class StatusHandlers:
         numbers = statistics_json(await self._service.statistics())
         return ok(numbers | {"tasks": tasks, "pagination": pagination_json(page.total, window.limit, window.offset)})
 
+    @operation(
+        "Check the health of the service",
+        tag="Service",
+        answers={
+            200: Answer("All is well.", success("HealthAnswer", nested(HealthPart))),
+            503: Answer("Something is not: `data` says what.", UnhealthyPart()),
+        },
+        wants_token=False,
+    )
     async def health(self, _: web.Request) -> web.Response:
         """200 while the process, the database and the scheduler are well, else 503 that says which is not."""
         statistics, faults = await self._statistics(), list(self._faults())
@@ -88,6 +97,12 @@ class StatusHandlers:
         wrong = faults or ["The database cannot be reached"]
         return failure(503, f"{'; '.join(wrong)}.", headers={"Retry-After": str(RETRY_AFTER_S)}, data=data)
 
+    @operation(
+        "Read the metrics",
+        tag="Service",
+        answers={200: Answer("Counters and gauges for Prometheus.", media="text/plain")},
+        wants_token=False,
+    )
     async def metrics(self, _: web.Request) -> web.Response:
         """Prometheus' text format; still answered while the database is away."""
         self._metrics.scheduler(await self._statistics())
