@@ -30,7 +30,7 @@ from scheduler.service import AgentService
 from scheduler.settings import SchedulerSettings
 from scheduler.status import StatusBoard
 from server.config import Config, SocketAuth
-from server.realtime import RealtimeServer
+from server.realtime import RealtimeServer, RedisFanout
 from store.base import Store
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
@@ -61,6 +61,7 @@ async def assemble(config: Config, store: Store, tokens: Tokens, environ: Mappin
             recovery_namespaces=(NAMESPACE, AGENTS_NAMESPACE),
             buffer_bytes=config.socket_buffer,
             identity=identity(tokens),
+            client_manager=RedisFanout(config.redis_url) if config.redis_url else None,
         )
         metrics.sockets.set_function(lambda: sockets.metrics().sockets)
         emit = publisher(sockets)

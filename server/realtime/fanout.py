@@ -150,6 +150,9 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
         self.callbacks.setdefault(sid, {})[ack_id] = callback
         return ack_id
 
+    async def close(self) -> None:
+        """Let go of what is shared with other processes: nothing here."""
+
     # Membership, with an index by client: upstream walks all rooms of the namespace for each client that leaves
 
     def admit(self, eio_sid: str, namespace: str, sid: str, rooms: Iterable[Any] = ()) -> bool:
@@ -218,6 +221,12 @@ class SharedFanout(AsyncPubSubManager, Fanout):  # type: ignore[misc]
         finally:
             _collapse.reset(token)
 
+    async def close(self) -> None:
+        """Stop listening to the other processes."""
+        if (listening := getattr(self, "thread", None)) is not None:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
     async def _publish(self, data: dict[str, Any]) -> None:
         if data.get("method") == "emit" and (collapse := _collapse.get()) is not None:
             data = {**data, "collapse": collapse}
@@ -238,6 +247,12 @@ class RedisFanout(SharedFanout, socketio.AsyncRedisManager):  # type: ignore[mis
             },
             **options,
         )
+
+    async def close(self) -> None:
+        await super().close()
+        for connection in (self.pubsub, self.redis):
+            if connection is not None:
+                await connection.aclose()
 
 
 def _forward(room: Any) -> Mapping[str, str]:

@@ -165,6 +165,7 @@ class RealtimeServer(socketio.AsyncServer):  # type: ignore[misc]
         """Part from every client, so that they reconnect; to be awaited before the web server stops. Bounded."""
         self.entrance.close()
         await self.eio.shutdown()
+        await self.manager.close()
 
     def metrics(self) -> Metrics:
         links = list(self.eio.sockets.values())

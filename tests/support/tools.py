@@ -53,9 +53,19 @@ def _browser_missing() -> str | None:
     return None if chromium() else "no Chromium. Install it (`apt-get install chromium`), or name it in CHROMIUM"
 
 
+def redis_server() -> str | None:
+    """The Redis server program."""
+    return shutil.which("redis-server")
+
+
+def _redis_missing() -> str | None:
+    return None if redis_server() else "no Redis server. Install it (`apt-get install redis-server`)"
+
+
 NEEDS: Mapping[str, Callable[[], str | None]] = {
     "mongo": _mongo_missing,
     "node": _node_missing,
     "browser": _browser_missing,
+    "redis": _redis_missing,
 }
 """Marker of a test to what tells why the machine cannot run it; None where it can."""
