@@ -71,7 +71,11 @@ class Entrance:
 
     async def _enter(self, link: Link, namespace: str, data: Any, entering: _Entering) -> None:
         try:
-            await self._try_to_enter(link, namespace, data, entering)
+            if not link.closing:
+                await self._try_to_enter(link, namespace, data, entering)
+        except Exception:  # an application's identity function that raises, say: the client must not be left waiting
+            logger.exception("a client could not enter %s", namespace)
+            link.send_frame(encode(CONNECT_ERROR, namespace, _OUR_FAULT))
         finally:
             del self._entering[link.sid, namespace]
             entering.settled.set()

@@ -163,4 +163,5 @@ def _binary_frame(data: bytes) -> tuple[bytes, bytes]:
 
 CLOSE: Final = Frame("1")
 PING: Final = Frame("2")
+PROBE_ANSWER: Final = Frame("3probe")
 NOOP: Final = Frame("6")

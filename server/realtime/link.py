@@ -1,7 +1,6 @@
-"""One Engine.IO connection: its transports, its heartbeat, and the one ordered way out."""
+"""One Engine.IO connection: the one ordered way out, the ways in, and its end."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable
 from typing import Any, Final, Protocol
@@ -10,18 +9,18 @@ from aiohttp import web
 from engineio.exceptions import EngineIOError
 
 from server.realtime.counters import Counters
-from server.realtime.frames import CLOSE, NOOP, PING, Frame, ProtocolError, RawFrame, split_payload
+from server.realtime.frames import CLOSE, NOOP, PING, PROBE_ANSWER, Frame, ProtocolError, RawFrame, split_payload
+from server.realtime.heartbeat import Heartbeat
 from server.realtime.outbox import Outbox
+from server.realtime.polling import Poll, read_body
 from server.realtime.wire import WebSocketWire
 
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES: Final = 64 * 1024  # of one write to a congested socket; also where a polling socket counts as congested
-POLL_BYTES: Final = 256 * 1024  # of one polling response
 POLL_PACKETS: Final = 2000  # waiting for a client that polls, or does not
 PATIENCE_S: Final = 15.0  # how far behind a client may fall
 UPGRADE_S: Final = 10.0  # for a probe to end in an upgrade
-PROBED_POLL_S: Final = 0.1  # a poll during a probe is answered after this, so that the client can stop polling
 
 TRANSPORT_CLOSE: Final = "transport close"
 TRANSPORT_ERROR: Final = "transport error"
@@ -54,10 +53,8 @@ class Link:
     """
 
     __slots__ = (
-        "sid", "server", "session", "connected", "upgrading", "upgraded", "closing", "closed",
-        "namespaces", "confirmed", "_loop", "_wire", "_outbox", "_turn", "_drainer",
-        "_poll", "_poll_request", "_posting", "_heard", "_pinged", "_sign_of_life",
-        "_ping_position", "_ping_timer", "_connect_timer",
+        "sid", "server", "session", "connected", "upgrading", "upgraded", "closing", "closed", "namespaces",
+        "_loop", "_wire", "_outbox", "_turn", "_drainer", "_poll", "_posting", "_heartbeat", "_connect_timer",
     )  # fmt: skip
 
     def __init__(self, server: LinkServer, sid: str) -> None:
@@ -66,25 +63,32 @@ class Link:
         self.session: dict[str, Any] = {}
         self.connected = self.upgrading = self.upgraded = self.closing = self.closed = False
         self.namespaces = 0
-        self.confirmed = 0
-        """Position in the recovery log up to which the client is known to have everything: it answered a later ping."""
         self._loop = asyncio.get_running_loop()
         self._wire: WebSocketWire | None = None
         self._outbox = Outbox()
         self._turn: list[Frame] = []
         self._drainer: asyncio.Task[None] | None = None
-        self._poll: asyncio.Future[None] | None = None
-        self._poll_request: web.Request | None = None
+        self._poll = Poll(self._outbox)
         self._posting = False
-        self._heard = False
-        self._pinged = False
-        """A ping is under way. There is never a second one: its answer could not be told from the first one's."""
-        self._sign_of_life: asyncio.Event | None = None
-        self._ping_position: int | None = None
-        self._ping_timer: asyncio.TimerHandle | None = None
+        self._heartbeat = Heartbeat(server, lambda: self.send_frame(PING), lambda: self._end(PING_TIMEOUT))
         self._connect_timer: asyncio.TimerHandle | None = None
 
-    # Out: one ordered way
+    @property
+    def confirmed(self) -> int:
+        """Position in the event log up to which the client is known to have everything."""
+        return self._heartbeat.confirmed
+
+    @property
+    def congested(self) -> bool:
+        if self._wire is None:
+            return self._outbox.cost > CHUNK_BYTES
+        return self._drainer is not None or self._wire.paused
+
+    @property
+    def backlog_bytes(self) -> int:
+        return self._outbox.cost
+
+    # Out
 
     def send_frame(self, frame: Frame) -> None:
         """Send *frame* after all that was sent before it. To a closing link nothing more is sent."""
@@ -103,7 +107,7 @@ class Link:
         now = self._loop.time()
         for frame in frames:
             self._outbox.put_replay(frame, now)
-        self._ping_position = None  # a ping already under way says nothing about the replay
+        self._heartbeat.void()
         self._move()
 
     def flush(self) -> None:
@@ -124,16 +128,6 @@ class Link:
         data = packet.encode()
         self.send_frame(RawFrame(data) if isinstance(data, bytes) else Frame(data))
 
-    @property
-    def congested(self) -> bool:
-        if self._wire is None:
-            return self._outbox.cost > CHUNK_BYTES
-        return self._drainer is not None or self._wire.paused
-
-    @property
-    def backlog_bytes(self) -> int:
-        return self._outbox.cost
-
     def _hold(self, frame: Frame) -> None:
         outbox = self._outbox
         outbox.put(frame, self._loop.time(), collapse=self.congested)
@@ -149,7 +143,7 @@ class Link:
         if not self._outbox or self.closing:
             return
         if self._wire is None:
-            self._answer_poll()
+            self._poll.answer()
         elif self._drainer is None:
             self._drainer = self._loop.create_task(self._drain(self._wire), name=f"drain {self.sid}")
 
@@ -180,9 +174,7 @@ class Link:
         Raises:
             ProtocolError: not one, or not one a client may send.
         """
-        self._heard = True
-        if self._sign_of_life is not None:
-            self._sign_of_life.set()
+        self._heartbeat.heard()
         if isinstance(data, bytes):
             await self.server.deliver(self.sid, data)
             return
@@ -190,9 +182,9 @@ class Link:
         if kind == "4":
             await self.server.deliver(self.sid, data[1:])
         elif kind == "3":
-            self._pong()
+            self._heartbeat.answered()
         elif kind == "1":  # the JavaScript client sends it when a poll failed: an end of the transport, no goodbye
-            self._leave_poll(NOOP)
+            self._poll.end_with(NOOP)
             await self.close(abort=True, reason=TRANSPORT_CLOSE)
         elif kind not in ("5", "6"):
             raise ProtocolError(f"an Engine.IO packet of type {kind!r}")
@@ -203,12 +195,12 @@ class Link:
             raise ProtocolError("two POST requests at the same time")
         self._posting = True
         try:
-            body = await _read_body(environ["aiohttp.request"], self.server.max_http_buffer_size)
+            body = await read_body(environ["aiohttp.request"], self.server.max_http_buffer_size)
             for packet in split_payload(body):
                 if not self.closing:
                     await self.receive(packet)
         except ProtocolError:
-            if not self.closed:
+            if not self.closed:  # else there is nothing left to close
                 raise
         finally:
             self._posting = False
@@ -217,46 +209,20 @@ class Link:
         """Answer a poll with the frames that wait, or with the next one; or take a WebSocket handshake."""
         request: web.Request = environ["aiohttp.request"]
         if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
-            wire = WebSocketWire(self.server.max_http_buffer_size)
-            response = await wire.open(request)
-            await self._serve(wire)
-            return response
-        if self.closing or self._poll is not None:
+            return await self._serve(request)
+        if self.closing or self._poll.is_open:
             raise EngineIOError("the session has ended, or two polls at the same time")
-        if not self._outbox:
-            await self._wait_for_frames(request)
-        if request.transport is None or request.transport.is_closing():
-            raise EngineIOError("the poll was given up")  # its frames stay, for the recovery
-        return self._outbox.take(POLL_BYTES, self._loop.time()) or [NOOP]
-
-    async def _wait_for_frames(self, request: web.Request) -> None:
-        self._poll, self._poll_request = self._loop.create_future(), request
-        try:
-            if self.upgrading:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._poll, PROBED_POLL_S)
-            else:
-                await self._poll
-        finally:
-            self._poll = self._poll_request = None
-
-    def _answer_poll(self) -> None:
-        if self._poll is not None and not self._poll.done():
-            self._poll.set_result(None)
-
-    def _leave_poll(self, last: Frame) -> bool:
-        """Let *last* be the end of what the open poll is answered with; False when there is none."""
-        if self._poll is None:
-            return False
-        if not self._poll.done():
-            self._outbox.put_replay(last, 0.0)
-            self._answer_poll()
-        return True
+        return await self._poll.take(request, probed=self.upgrading, now=self._loop.time)
 
     # The WebSocket: from the start, or as an upgrade
 
-    async def _serve(self, wire: WebSocketWire) -> None:
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         """Read one WebSocket to its end. When the link lives on it, its end is the link's."""
+        wire = WebSocketWire(self.server.max_http_buffer_size)
+        try:
+            response = await wire.open(request)
+        except ConnectionError:
+            return web.Response(status=400)
         try:
             if not self.connected or await self._probe(wire):
                 self._take_over(wire)
@@ -269,6 +235,7 @@ class Link:
             wire.end()
             if self._wire is wire:
                 await self.close(abort=True, reason=TRANSPORT_CLOSE)
+        return response
 
     async def _probe(self, wire: WebSocketWire) -> bool:
         """Polling goes on until the client has asked, been answered, and said that it will not poll again."""
@@ -279,8 +246,8 @@ class Link:
             async with asyncio.timeout(UPGRADE_S):
                 if await wire.receive() != "2probe":
                     return False
-                wire.write(Frame("3probe").wire)
-                self._answer_poll()
+                wire.write(PROBE_ANSWER.wire)
+                self._poll.answer()
                 return await wire.receive() == "5" and not self.closing
         except TimeoutError:
             return False
@@ -290,7 +257,7 @@ class Link:
     def _take_over(self, wire: WebSocketWire) -> None:
         """From this step on the WebSocket is the transport, and what waited leaves through it first."""
         self.connected = self.upgraded = True
-        self._answer_poll()
+        self._poll.answer()
         self._wire = wire
         self._move()
 
@@ -304,12 +271,16 @@ class Link:
 
     def start(self) -> None:
         """Start the heartbeat, and the wait for the first namespace."""
-        self._ping_timer = self._loop.call_later(self.server.ping_interval, self._ping)
+        self._heartbeat.start()
         self.left_namespace(0)
+
+    async def answers(self, within_s: float) -> bool:
+        """Whether the client gives a sign of life now."""
+        return not self.closing and await self._heartbeat.answers(within_s)
 
     def entered_namespace(self) -> None:
         self.namespaces += 1
-        self._ping_position = None  # as in send_replay
+        self._heartbeat.void()
         if self._connect_timer is not None:
             self._connect_timer.cancel()
             self._connect_timer = None
@@ -319,42 +290,6 @@ class Link:
         self.namespaces -= count
         if self.namespaces == 0 and not self.closing and self._connect_timer is None:
             self._connect_timer = self._loop.call_later(self.server.connect_timeout, self._end, "connect timeout")
-
-    async def answers(self, within_s: float) -> bool:
-        """Whether the client gives a sign of life now: it is pinged at once, unless a ping is under way."""
-        if self.closing:
-            return False
-        sign = self._sign_of_life = self._sign_of_life or asyncio.Event()
-        sign.clear()
-        if not self._pinged and self._ping_timer is not None:
-            self._ping_timer.cancel()
-            self._ping()
-        try:
-            async with asyncio.timeout(within_s):
-                await sign.wait()
-        except TimeoutError:
-            return False
-        return not self.closing
-
-    def _ping(self) -> None:
-        self._heard, self._pinged = False, True
-        self._ping_position = self.server.position()
-        self.send_frame(PING)
-        self._ping_timer = self._loop.call_later(self.server.ping_timeout, self._ping_unanswered)
-
-    def _pong(self) -> None:
-        self._pinged = False
-        if self._ping_position is not None:
-            self.confirmed, self._ping_position = self._ping_position, None
-        if self._ping_timer is not None and not self.closing:
-            self._ping_timer.cancel()
-            self._ping_timer = self._loop.call_later(self.server.ping_interval, self._ping)
-
-    def _ping_unanswered(self) -> None:
-        if self._heard:  # busy, but alive
-            self._ping_timer = self._loop.call_later(self.server.ping_interval, self._ping)
-        else:
-            self._end(PING_TIMEOUT)
 
     def _end(self, reason: str) -> None:
         """Close from a timer."""
@@ -384,18 +319,19 @@ class Link:
         if self.closing:
             return False
         self.closing = True
+        self._heartbeat.stop()
+        if self._connect_timer is not None:
+            self._connect_timer.cancel()
         if abort:
             self._turn.clear()
             self._outbox.clear()
-        for timer in (self._ping_timer, self._connect_timer):
-            if timer is not None:
-                timer.cancel()
-        if self._wire is not None and abort:
+        if self._wire is None:
+            if not self._poll.end_with(CLOSE) and not abort and reason == TRANSPORT_CLOSE:
+                self.server.say_goodbye(self.sid)
+        elif abort:
             self._wire.abort()
-        elif self._wire is not None:
+        else:
             self._wire.part()
-        elif not self._leave_poll(CLOSE) and not abort and reason == TRANSPORT_CLOSE:
-            self.server.say_goodbye(self.sid)
         return True
 
     async def _finish(self, reason: str) -> None:
@@ -403,17 +339,3 @@ class Link:
             await self.server.left(self.sid, reason)
         finally:
             self.closed = True
-
-
-async def _read_body(request: web.Request, limit: int) -> str:
-    if (request.content_length or 0) > limit:
-        raise ProtocolError("a POST body over the limit")
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > limit:
-            raise ProtocolError("a POST body over the limit")
-    try:
-        return body.decode()
-    except UnicodeDecodeError as error:
-        raise ProtocolError("a POST body that is not UTF-8") from error
