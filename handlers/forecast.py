@@ -26,7 +26,7 @@ from scheduler.clock import Clock
 from scheduler.cron import Span, Timetable, describe, dst_warnings, timetable
 from scheduler.events import Statistics
 from scheduler.explain import explain
-from scheduler.rules import grid
+from scheduler.rules import MILLISECOND, grid
 from store.base import Store
 from store.errors import Invalid
 from store.records import JSON, Agent, AgentFilter, AgentOrder, Gap, JSONObject, Outcome, Page, SessionFilter
@@ -175,7 +175,7 @@ def _coming(agents: list[Agent], now: datetime, until: datetime, per_agent: int)
         if agent.schedule is None or agent.next_run_at is None or agent.next_run_at > until:
             continue
         times = grid(agent.schedule)
-        span = times.span(now, until)
+        span = times.span(now + MILLISECOND, until)
         if span is None:
             continue
         fires = _fires(times, now, min(per_agent, left), until)
