@@ -18,7 +18,7 @@ NODE_WILL_DO = npm --version >/dev/null 2>&1 && node -e 'process.exit(process.ve
 PAGE = static/node_modules/.installed
 JS_TESTS = $(patsubst %/package-lock.json,%/node_modules/.installed,$(wildcard tests/js/package-lock.json))
 
-.PHONY: help setup run test check format coverage bench screenshots clean test-setup
+.PHONY: help setup run test check format coverage bench screenshots docs clean test-setup
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ bench: $(VENV)/.tests  ## measure: lateness of starts, cost of an idle turn
 
 screenshots: test-setup  ## take pictures of the page with Chromium
 	$(ON_PATH) $(BIN)/python -m tests.screenshots
+
+docs: $(VENV)/.tests  ## make the Postman collection anew from the API's document
+	@$(BIN)/python -m tests.support.postman
 
 clean:  ## remove everything that was installed or left behind, but not data/
 	rm -rf $(VENV) .venv-3.* $(MONGO_VENV) static/node_modules tests/js/node_modules htmlcov .coverage .coverage.* \
