@@ -87,7 +87,7 @@ async def test_occurrences_that_did_not_run_are_listed_when_asked_for(stack: Sta
         (
             "agentId=" + ",".join(["x"] * 101) + "&perAgent=1",
             "agentId",
-            "agentId must name at most 100 agents, not 101",
+            "agentId must name at most 100 agents, not 101.",
         ),
         ("outcome=lost", "outcome", None),
         ("since=yesterday", "since", "since must be a time such as 2024-01-01T09:00:00.000Z."),
