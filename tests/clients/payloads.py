@@ -35,7 +35,7 @@ ANY_DURATION: Any = _AnyDuration()
 def success_story(agent_id: str, session_id: str) -> list[tuple[str, dict[str, Any]]]:
     """What a current client hears of a run of ``TALKATIVE``, in order."""
     who = {"agentId": agent_id, "sessionId": session_id}
-    what = {"agentName": agent_id.title(), "agentType": "TALKATIVE", "jobId": agent_id, "timestamp": ANY_TIME}
+    what = {"agentName": f"Agent {agent_id}", "agentType": "TALKATIVE", "jobId": agent_id, "timestamp": ANY_TIME}
     when = {"jobId": agent_id, "timestamp": ANY_TIME}
     return [
         ("agent:started", {**who, **what, "priority": 2, "status": "started"}),
@@ -55,7 +55,7 @@ def failed(agent_id: str, session_id: str, *, retry_count: int, will_retry: bool
         "retryCount": retry_count,
         "willRetry": will_retry,
         "nextRetryAt": ANY_TIME if will_retry else None,
-        "agentName": agent_id.title(),
+        "agentName": f"Agent {agent_id}",
         "agentType": "CLUMSY",
         "jobId": agent_id,
         "status": "failed",
@@ -81,7 +81,7 @@ def agents_story(agent_id: str, context: dict[str, Any]) -> list[tuple[str, dict
             {
                 "agentId": agent_id,
                 "agentType": "TALKATIVE",
-                "name": agent_id.title(),
+                "name": f"Agent {agent_id}",
                 "context": context,
                 "timestamp": ANY_TIME,
             },

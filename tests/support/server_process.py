@@ -69,9 +69,9 @@ class Rest:
         return await self.call("POST", path, json)
 
     async def agent(self, agent_id: str, agent_type: str, **fields: Any) -> None:
-        """Make an agent."""
+        """Make an agent, called ``Agent <its id>``."""
         made = await self.post(
-            "/api/agents", {"id": agent_id, "name": agent_id.title(), "agentType": agent_type} | fields
+            "/api/agents", {"id": agent_id, "name": f"Agent {agent_id}", "agentType": agent_type} | fields
         )
         assert made.status == 201, made.body
 
@@ -110,6 +110,7 @@ class ServerProcess:
     def start(self) -> None:
         """Start it, and return when it listens. One that is still there is killed."""
         self.close()
+        self._folder.mkdir(parents=True, exist_ok=True)
         with self._log.open("a") as log:
             process = self._process = self._popen(self._variables, log)
         assert process.stdout is not None
