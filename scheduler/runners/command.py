@@ -132,6 +132,9 @@ class _Conversation:
             await stdin.wait_closed()
         except (BrokenPipeError, ConnectionResetError):
             pass  # a program need not read what it is told
+        except RuntimeError:
+            if not stdin.is_closing():  # uvloop's way to say that the pipe is gone already
+                raise
 
     async def _hear(self, pipe: asyncio.StreamReader, on_line: _OnLine) -> None:
         splitter = LineSplitter()
