@@ -135,7 +135,7 @@ def _superseded(agent: Agent, reason: str) -> tuple[Gap, ...]:
     if not _is_queued(agent.pending):
         return ()
     moment = agent.pending.scheduled_for
-    return (_gap(agent, Outcome.SKIPPED, Span(1, moment, moment), reason),)
+    return (_gap(agent, Outcome.SKIPPED, Span(1, moment, moment), reason, queued=True),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,9 @@ def _fallen(agent: Agent, now: datetime, up_since: datetime) -> _Fallen | None:
     return _Fallen(span, span.last >= up_since, up_since, times.next_after(now))
 
 
-def _gaps(agent: Agent, fallen: _Fallen, *, until: datetime, late: str = WHILE_BUSY) -> tuple[Gap, ...]:
+def _gaps(
+    agent: Agent, fallen: _Fallen, *, until: datetime, late: str = WHILE_BUSY, queued: bool = False
+) -> tuple[Gap, ...]:
     """What of *fallen* up to *until* did not run: what was missed in one gap, what *late* explains in another."""
     assert agent.schedule is not None
     times = grid(agent.schedule)
@@ -166,17 +168,20 @@ def _gaps(agent: Agent, fallen: _Fallen, *, until: datetime, late: str = WHILE_B
     missed = _span(times, first, min(until, fallen.up_since - MILLISECOND))
     skipped = _span(times, max(first, fallen.up_since), until)
     found = ((missed, Outcome.MISSED, WHILE_DOWN), (skipped, Outcome.SKIPPED, late))
-    return tuple(_gap(agent, outcome, span, reason) for span, outcome, reason in found if span)
+    return tuple(_gap(agent, outcome, span, reason, queued=queued) for span, outcome, reason in found if span)
 
 
 def _span(times: Timetable, first: datetime, last: datetime) -> Span | None:
     return times.span(first, last) if first <= last else None
 
 
-def _gap(agent: Agent, outcome: Outcome, span: Span, reason: str) -> Gap:
+def _gap(agent: Agent, outcome: Outcome, span: Span, reason: str, *, queued: bool = False) -> Gap:
     # Everything skipped during one session is one gap, however many turns of the loop saw it grow. The id follows from
-    # what the gap is, so that an edit that is run again writes the same row.
-    of = agent.session_id if agent.session_id and outcome is Outcome.SKIPPED else f"{agent.id} {span.first}"
+    # what the gap is, so that an edit that is run again writes the same row. What gave way in the queue is a gap of its
+    # own: it may be older than what was skipped outright, and a gap grows in the order of its moments.
+    of = f"{agent.id} {span.first}"
+    if agent.session_id and outcome is Outcome.SKIPPED:
+        of = f"queue {agent.session_id}" if queued else agent.session_id
     gap_id = str(uuid.uuid5(GAPS, f"{outcome} {of}"))
     return Gap(gap_id, agent.id, outcome, span.count, span.first, span.last, reason)
 
@@ -212,7 +217,8 @@ def overlap(agent: Agent, *, now: datetime, up_since: datetime) -> Change:
     if policy is Overlap.SKIP:
         return Change(moved, gaps=_gaps(agent, fallen, until=now, late=WHILE_RUNNING))
     newest = fallen.all.last
-    gaps = _superseded(agent, WHILE_RUNNING) + _gaps(agent, fallen, until=newest - MILLISECOND, late=WHILE_RUNNING)
+    gaps = _superseded(agent, WHILE_RUNNING)
+    gaps += _gaps(agent, fallen, until=newest - MILLISECOND, late=WHILE_RUNNING, queued=True)
     moved = replace(moved, pending=_newest(agent, newest, gaps, now))
     if policy is Overlap.REPLACE:
         moved = replace(moved, stop_requested=agent.stop_requested or REPLACED)
