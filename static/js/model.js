@@ -223,6 +223,10 @@ export class Model {
     this.#touchAgent(agent.id);
   }
 
+  logged(agent) {
+    this.#touchAgent(agent.id); // the line itself goes to the view that shows the session's log
+  }
+
   paused(agent, isPaused) {
     Object.assign(agent, { isPaused, status: isPaused ? "PAUSED" : "IDLE" });
     this.#changed(agent);
@@ -293,6 +297,7 @@ const APPLY = {
   "agent:failed": (model, agent, event) => model.ended(agent, event, outcomeOf(event.error)),
   "agent:missed": (model, agent, event) => model.lost(agent, event, "missed"),
   "agent:skipped": (model, agent, event) => model.lost(agent, event, "skipped"),
+  "agent:log": (model, agent) => model.logged(agent),
   "agent:paused": (model, agent) => model.paused(agent, true),
   "agent:resumed": (model, agent) => model.paused(agent, false),
 };

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from handlers.auth import Role
+from tests.support.browser import Browser, Page, browser
+from tests.support.http_agent import HttpAgent, http_agent
+from tests.support.server_process import Rest, ServerProcess, server_process
+
+
+def address(server: ServerProcess, role: Role = Role.USER, *, view: str = "", user: str = "alice") -> str:
+    """The link that signs in; *view* as ``agents`` is not part of it, since the token takes its place."""
+    return f"{server.url}/#token={server.token(role, user=user)}{view}"
+
+
+async def signed_in(page: Page, server: ServerProcess, role: Role = Role.USER) -> None:
+    """Open the page with a token and wait until it is live."""
+    await page.goto(address(server, role))
+    await page.sees(".connection", "Live")
+
+
+async def show(page: Page, view: str) -> None:
+    """Go to a view by its address, as a link does."""
+    await page.evaluate("(hash) => { location.hash = hash; }", f"#/{view}")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    async with browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server for the tests of a module; each uses agents of its own."""
+    with server_process(tmp_path_factory.mktemp("server"), SCHEDULER_MAX_RETRIES="1") as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def rest(server: ServerProcess) -> AsyncIterator[Rest]:
+    async with server.rest() as rest:
+        yield rest
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(chromium: Browser) -> AsyncIterator[Page]:
+    """A page on which nothing may go wrong: no error, no warning, nothing against its policy, no foreign host."""
+    async with chromium.page() as page:
+        yield page
+        assert await page.problems() == []
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def agent() -> AsyncIterator[HttpAgent]:
+    async with http_agent() as agent:
+        yield agent
