@@ -155,6 +155,7 @@ async def test_the_subscriber_prints_what_happens(server: ServerProcess, tmp_pat
     assert failed == ["heard: agent:started", f"heard failed: There are no texts in {tmp_path}"]
 
 
+@pytest.mark.curl
 async def test_the_tour_with_curl_goes_from_end_to_end(server: ServerProcess) -> None:
     async with started("sh", "examples/tour.sh", SERVER=server.url, TOKEN=server.token()) as process:
         async with asyncio.timeout(PATIENCE_S):

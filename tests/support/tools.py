@@ -62,10 +62,15 @@ def _redis_missing() -> str | None:
     return None if redis_server() else "no Redis server. Install it (`apt-get install redis-server`)"
 
 
+def _curl_missing() -> str | None:
+    return None if shutil.which("curl") else "no curl. Install it (`apt-get install curl`)"
+
+
 NEEDS: Mapping[str, Callable[[], str | None]] = {
     "mongo": _mongo_missing,
     "node": _node_missing,
     "browser": _browser_missing,
+    "curl": _curl_missing,
     "redis": _redis_missing,
 }
 """Marker of a test to what tells why the machine cannot run it; None where it can."""
