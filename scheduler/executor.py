@@ -16,7 +16,7 @@ from scheduler.clock import Clock
 from scheduler.journal import Journal
 from scheduler.rules import Ending
 from scheduler.runners.base import Run, Runners
-from scheduler.runners.result import summary
+from scheduler.runners.result import storable, summary
 from scheduler.settings import SchedulerSettings
 from scheduler.waiting import first_of
 from store.base import Store
@@ -256,7 +256,7 @@ def _plain(value: JSON) -> JSON:
 
 def error_text(error: BaseException) -> str:
     """An exception as a sentence: its own text, with its type where that says too little by itself."""
-    text = str(error)
+    text = storable(str(error))
     if not text:
         return type(error).__name__
     if isinstance(error, LookupError):

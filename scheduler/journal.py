@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from scheduler.clock import Clock
 from scheduler.events import AgentLog, AgentProgress, Publish
+from scheduler.runners.result import storable
 from store.base import Store
 from store.errors import LeaseLost, StoreUnavailable
 from store.records import LogEntry, Progress
@@ -45,7 +46,7 @@ class Journal:
         self._closed = False
 
     async def progress(self, progress: Progress) -> None:
-        kept = Progress(progress.percent, progress.message[:LOG_LINE_LIMIT], progress.step, progress.of)
+        kept = Progress(progress.percent, storable(progress.message[:LOG_LINE_LIMIT]), progress.step, progress.of)
         await self._put(AgentProgress(self._agent_id, self._session_id, kept, self._clock.now()))
 
     async def log(self, level: str, message: str) -> None:
@@ -54,7 +55,7 @@ class Journal:
             return
         if self._lines == LOG_LINES_LIMIT:
             level, message = "warning", f"More than {LOG_LINES_LIMIT:,} lines: the rest of this run's log is not kept"
-        entry = LogEntry(self._clock.now(), level, message[:LOG_LINE_LIMIT])
+        entry = LogEntry(self._clock.now(), level, storable(message[:LOG_LINE_LIMIT]))
         await self._put(AgentLog(self._agent_id, self._session_id, entry))
 
     async def close(self) -> None:
