@@ -242,6 +242,7 @@ async def test_a_run_by_hand_that_was_handed_back_comes_before_what_was_missed(w
 
     after = await world.server()
     assert [session.context for session in await after.history()] == [{"topic": "cats"}, {"topic": "cats"}]
+    await after.advance(SECOND)
     await after.succeed()
 
     last = (await after.history())[-1]
