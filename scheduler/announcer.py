@@ -96,9 +96,8 @@ class Announcer:
         await self.status(agent)
 
     async def lost(self, change: Change) -> None:
-        """Occurrences may have been passed over."""
+        """Occurrences may have been passed over; that changes no number."""
         await self._gaps(change)
-        self.changed()
 
     async def paused(self, agent: Agent) -> None:
         await self.publish(AgentPaused(agent.id, self._clock.now()))
