@@ -8,6 +8,8 @@ import itertools
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
+from store.records import milliseconds
+
 START = datetime(2024, 1, 1, 8, tzinfo=UTC)
 PATIENCE_S = 20.0
 """How long a test waits for what it asserts, before it fails; never how long it takes."""
@@ -35,7 +37,7 @@ class FakeClock:
         self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
 
     def now(self) -> datetime:
-        return self._now
+        return milliseconds(self._now)
 
     async def sleep_until(self, moment: datetime) -> None:
         if moment <= self._now:
