@@ -1,5 +1,6 @@
 // REST calls: one envelope, one kind of error, and an eye on the rate limit.
 
+import { heard } from "./clock.js";
 import { token } from "./token.js";
 
 const RESERVE = 25; // requests kept for what the user asks for; the page's own reloads stop before
@@ -58,6 +59,7 @@ function queryString(query) {
 }
 
 function note(headers) {
+  if (headers.has("Date")) heard(Date.parse(headers.get("Date")) + 500); // it is cut to seconds
   if (!headers.has("RateLimit-Remaining")) return;
   remaining = Number(headers.get("RateLimit-Remaining"));
   windowEndsAt = Date.now() + Number(headers.get("RateLimit-Reset")) * 1000;

@@ -9,7 +9,7 @@ import { STRIP } from "./model.js";
 
 const PAGE = 2000;
 const RELOAD_EVERY = 5 * MINUTE; // for each page of agents
-const RELOAD_SOONEST = 5000;
+const RELOAD_SOONEST = 2500;
 const AT_ONCE = 8; // snapshots asked for at a time over the socket
 const STRIPS_AT_ONCE = 100;
 

@@ -11,7 +11,7 @@ import { remembered } from "./settings.js";
 import { Connection } from "./socket.js";
 import { takeFromAddress, token } from "./token.js";
 import { Shell } from "./views/shell.js";
-import { askForToken } from "./views/signin.js";
+import { askForToken, closeSignIn } from "./views/signin.js";
 import { limited, toast } from "./views/toasts.js";
 
 takeFromAddress();
@@ -65,7 +65,13 @@ function retryIn(error) {
 }
 
 function signIn(message) {
-  askForToken({ message, done: () => connection.open().then(() => shell.signedIn()) });
+  askForToken({ message, done: signedIn });
+}
+
+function signedIn() {
+  closeSignIn();
+  shell.signedIn();
+  connection.open();
 }
 
 function signOut() {
@@ -73,6 +79,9 @@ function signOut() {
   signIn("");
 }
 
+addEventListener("hashchange", () => {
+  if (takeFromAddress()) signedIn(); // the printed link, opened where the page was open already
+});
 route((path) => shell.show(path));
 if (token()) connection.open();
 else signIn("");

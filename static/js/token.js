@@ -2,13 +2,17 @@
 
 const KEY = "neonhub.token";
 
-/** Take the token out of the address (#token=...), so that neither history nor a glance at the screen shows it. */
+/**
+ * Take the token out of the address (#token=...), so that neither history nor a glance at the screen shows it.
+ * True when there was one that looks like a token.
+ */
 export function takeFromAddress() {
   const match = /^#(?:.*&)?token=([^&]+)/.exec(location.hash);
-  if (!match) return;
+  if (!match) return false;
   history.replaceState(null, "", location.pathname + location.search + "#/");
-  const text = decodeURIComponent(match[1]);
-  if (claims(text)) keep(text);
+  const isToken = claims(match[1]) !== null;
+  if (isToken) keep(match[1]);
+  return isToken;
 }
 
 export function token() {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -27,26 +28,26 @@ async def show(page: Page, view: str) -> None:
     await page.evaluate("(hash) => { location.hash = hash; }", f"#/{view}")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
     async with browser() as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server for the tests of a module; each uses agents of its own."""
+    """A server for the tests of the page; each uses agents of its own."""
     with server_process(tmp_path_factory.mktemp("server"), SCHEDULER_MAX_RETRIES="1") as server:
         yield server
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def rest(server: ServerProcess) -> AsyncIterator[Rest]:
     async with server.rest() as rest:
         yield rest
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(chromium: Browser) -> AsyncIterator[Page]:
     """A page on which nothing may go wrong: no error, no warning, nothing against its policy, no foreign host."""
     async with chromium.page() as page:
@@ -54,7 +55,14 @@ async def page(chromium: Browser) -> AsyncIterator[Page]:
         assert await page.problems() == []
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def agent() -> AsyncIterator[HttpAgent]:
     async with http_agent() as agent:
         yield agent
+
+
+@pytest.fixture
+def limited_server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server that allows few requests."""
+    with server_process(tmp_path, RATE_LIMIT_MAX="8") as server:
+        yield server

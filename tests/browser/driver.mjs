@@ -71,6 +71,17 @@ const commands = {
     }));
   },
 
+  press({ page, key }) {
+    return pages.get(page).page.keyboard.press(key);
+  },
+
+  shiftClock({ page, by }) {
+    return pages.get(page).page.addInitScript((offset) => {
+      const real = Date.now.bind(Date);
+      Date.now = () => real() + offset;
+    }, by);
+  },
+
   seen({ page }) {
     const { problems, addresses } = pages.get(page);
     return { problems, addresses };

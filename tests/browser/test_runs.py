@@ -9,7 +9,7 @@ from tests.support.browser import Page
 from tests.support.http_agent import HttpAgent
 from tests.support.server_process import Rest, ServerProcess
 
-pytestmark = [pytest.mark.browser, pytest.mark.node, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.browser, pytest.mark.node, pytest.mark.asyncio(loop_scope="session")]
 
 DAILY = "0 9 * * *"
 

@@ -16,6 +16,7 @@ import itertools
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -45,8 +46,12 @@ class Page:
         await self._page("reload")
 
     async def press(self, key: str) -> None:
-        await self._browser.do("evaluate", page=self._name, code="() => null")
-        await self._locator(":focus, body", "press", key)
+        """A key, as if typed wherever the focus is."""
+        await self._browser.do("press", page=self._name, key=key)
+
+    async def shift_clock(self, by: timedelta) -> None:
+        """Have the clock of the viewer's machine be wrong, from the next load on."""
+        await self._browser.do("shiftClock", page=self._name, by=by / timedelta(milliseconds=1))
 
     async def click(self, selector: str, text: str | None = None) -> None:
         await self._locator(selector, "click", text=text)

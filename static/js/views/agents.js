@@ -34,6 +34,7 @@ export class AgentsView {
   #sortedAt = 0;
   #sortedVersion = -1;
   #isPointed = false;
+  #isComplete = false;
   #nodes = {};
   #onKey = (event) => this.#key(event);
   #loadStrips;
@@ -182,15 +183,23 @@ export class AgentsView {
   // What changes by itself
 
   changed({ agents }) {
-    const isOld = performance.now() - this.#sortedAt > RESORT;
-    if (this.#sortedVersion !== this.#page.model.version && (isOld || !this.#rows.items.length) && !this.#isPointed) this.#list();
+    const { model } = this.#page;
+    if (model.isLoaded && !this.#isComplete) {
+      this.#isComplete = true;
+      this.#list();
+    } else if (this.#sortedVersion !== model.version && this.#mayResort()) {
+      this.#list();
+    }
     this.#rows.refresh(agents);
+  }
+
+  #mayResort() {
+    return !this.#rows.items.length || (performance.now() - this.#sortedAt > RESORT && !this.#isPointed);
   }
 
   tick() {
     const { model } = this.#page;
-    const isSettled = performance.now() - this.#sortedAt > RESORT && !this.#isPointed;
-    if (isSettled && (this.#sortedVersion !== model.version || this.#sort === "next" || this.#sort === "state")) this.#list();
+    if (this.#mayResort() && (this.#sortedVersion !== model.version || this.#sort === "next" || this.#sort === "state")) this.#list();
     for (const row of this.#rows.rows()) tickRow(row, row.item);
   }
 

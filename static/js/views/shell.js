@@ -44,6 +44,7 @@ export class Shell {
   }
 
   #numbers;
+  #couldWrite = false;
 
   #build(root, signIn, signOut) {
     const nodes = this.#nodes;
@@ -115,16 +116,19 @@ export class Shell {
     this.#view?.caughtUp?.();
   }
 
+  /** There is a token. Who may do more or less than before gets the view anew; else it stays as it is. */
   signedIn() {
+    const could = this.#couldWrite;
     this.#who();
-    this.show(this.#path, { again: true });
+    if (could !== mayWrite()) this.show(this.#path, { again: true });
   }
 
   #who() {
     const said = claims(token() ?? "");
     document.documentElement.dataset.role = said?.role ?? "";
     setText(this.#nodes.user, said ? `${said.user} · ${said.role.toLowerCase()}` : "");
-    setHidden(this.#nodes.create, !mayWrite());
+    this.#couldWrite = mayWrite();
+    setHidden(this.#nodes.create, !this.#couldWrite);
     setHidden(this.#nodes.out, !said);
   }
 

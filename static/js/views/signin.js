@@ -5,6 +5,10 @@ import { claims, keep } from "../token.js";
 
 let dialog = null;
 
+export function closeSignIn() {
+  dialog?.close();
+}
+
 /** Show the sign-in with *message*; *done* is called when a token was given that looks like one. */
 export function askForToken({ message, done }) {
   if (dialog?.open) {
@@ -24,7 +28,6 @@ export function askForToken({ message, done }) {
     else if (said.expiresAt !== null && said.expiresAt < Date.now()) wrong.textContent = "This token has expired.";
     else {
       keep(text);
-      dialog.close();
       done();
     }
   };
