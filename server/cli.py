@@ -131,15 +131,16 @@ def _variables() -> str:
     """The variables, their defaults and what they are for, as the end of ``--help``."""
     lines = ["variables (from the environment or .env):"]
     for setting, default in settings():
-        shown = _shown(setting, default)
-        lines.append(f"  {setting.name}" + (f" = {shown}" if shown else ""))
+        text = shown(setting, default)
+        lines.append(f"  {setting.name}" + (f" = {text}" if text else ""))
         lines += textwrap.wrap(
             f"{setting.purpose}; {setting.accepts}", 100, initial_indent="      ", subsequent_indent="      "
         )
     return "\n".join(lines)
 
 
-def _shown(setting: Setting, default: object) -> str:
+def shown(setting: Setting, default: object) -> str:
+    """A variable's default as it would be written; empty where there is none."""
     match default:
         case None | ():
             return ""
