@@ -18,7 +18,7 @@ NODE_WILL_DO = npm --version >/dev/null 2>&1 && node -e 'process.exit(process.ve
 PAGE = static/node_modules/.installed
 JS_TESTS = $(patsubst %/package-lock.json,%/node_modules/.installed,$(wildcard tests/js/package-lock.json))
 
-.PHONY: help setup run test check format coverage bench screenshots docs clean test-setup
+.PHONY: help setup run test check format coverage bench screenshots docs containers clean test-setup
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,8 +58,12 @@ screenshots: test-setup  ## take pictures of the page with Chromium
 docs: $(VENV)/.tests  ## make the Postman collection anew from the API's document
 	@$(BIN)/python -m tests.support.postman
 
+containers: .venv-containers/.installed  ## lint Dockerfile and compose.yaml
+	.venv-containers/bin/hadolint Dockerfile
+	JWT_SECRET=lint .venv-containers/bin/docker-compose --file compose.yaml config --quiet
+
 clean:  ## remove everything that was installed or left behind, but not data/
-	rm -rf $(VENV) .venv-3.* $(MONGO_VENV) static/node_modules tests/js/node_modules htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) .venv-3.* .venv-containers $(MONGO_VENV) static/node_modules tests/js/node_modules htmlcov .coverage .coverage.* \
 	    .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -90,6 +94,12 @@ $(VENV)/.node: | $(VENV)/.made
 %/node_modules/.installed: %/package.json %/package-lock.json | $(VENV)/.node
 	@echo "Fetching the packages of $*"
 	@$(ON_PATH); export PATH; cd $* && $(NPM_CI)
+	@touch $@
+
+.venv-containers/.installed: tests/requirements-containers.txt
+	@echo "Making .venv-containers, which lints what containers are made of"
+	@$(PYTHON) -m venv --clear .venv-containers
+	@.venv-containers/bin/python -m pip --disable-pip-version-check install --quiet -r tests/requirements-containers.txt
 	@touch $@
 
 $(MONGO_VENV)/.installed: tests/requirements-mongo.txt
