@@ -58,6 +58,7 @@ class WatchedStore:
         self._fatal: set[str] = set()
         self._held: dict[str, asyncio.Event] = {}
         self._in_flight = 0
+        self._begun = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -68,6 +69,7 @@ class WatchedStore:
 
         async def watched(*args: Any, **kwargs: Any) -> Any:
             self.calls[name] = self.calls.get(name, 0) + 1
+            self._begun += 1
             if name in self._held:
                 await self._held[name].wait()
             await self._live()
@@ -89,6 +91,7 @@ class WatchedStore:
     def at_work(self) -> Iterator[None]:
         """Something is on its way that ``settled()`` is to wait for."""
         self._in_flight += 1
+        self._begun += 1
         self._idle.clear()
         try:
             yield
@@ -118,10 +121,10 @@ class WatchedStore:
         """Return when no call is on its way and none follows by itself."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                before = sum(self.calls.values())
                 await self._idle.wait()
+                before = self._begun
                 await turns()
-                if self._idle.is_set() and sum(self.calls.values()) == before:
+                if self._idle.is_set() and self._begun == before:
                     return
 
 
