@@ -107,7 +107,7 @@ class TestRefusals:
         done = command("start")
 
         assert done.code == 2
-        assert all(name in done.err for name in ("'run'", "'import'", "'token'"))
+        assert all(name in done.err for name in ("run", "import", "token"))  # quoted by some versions of Python
 
     def test_agent_modules_that_cannot_be_imported_stop_the_start(
         self, command: Command, monkeypatch: pytest.MonkeyPatch
