@@ -156,17 +156,17 @@ async def test_a_lease_of_the_embedded_store_is_not_lost_by_its_absence(stack: S
     assert stack.story() == ["started", "completed"]
 
 
-async def test_an_end_that_another_server_wrote_meanwhile_is_not_told_again(world: World) -> None:
-    first = await world.server(shared=True)
-    second = await world.server(shared=True)
+async def test_an_end_that_another_server_wrote_meanwhile_is_not_told_again(shared: World) -> None:
+    first = await shared.server(shared=True)
+    second = await shared.server(shared=True)
     await first.agent("a", "HOLD")
     await first.run()
     first.watched.away = True
     await first.succeed()
-    await world.clock.advance(MINUTE)
+    await shared.clock.advance(MINUTE)
 
     first.watched.away = False
-    await world.clock.advance(SECOND * 5)
+    await shared.clock.advance(SECOND * 5)
 
     assert (first.story(), second.story()[:1]) == (["started"], ["failed"])
     assert (await second.history())[0].outcome is Outcome.INTERRUPTED

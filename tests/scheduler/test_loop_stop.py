@@ -280,11 +280,11 @@ async def test_the_server_exits_in_time_when_the_store_is_away(world: World) -> 
     assert (await after.history())[0].error_message == rules.INTERRUPTED
 
 
-async def test_leases_are_kept_during_the_grace(world: World) -> None:
-    first = await world.server(shared=True, grace=MINUTE * 3)
+async def test_leases_are_kept_during_the_grace(shared: World) -> None:
+    first = await shared.server(shared=True, grace=MINUTE * 3)
     await first.agent("a", "HOLD", "0 9 * * *")
     await first.run()
-    second = await world.server(shared=True)
+    second = await shared.server(shared=True)
 
     await first.shut_down()
 
@@ -295,11 +295,11 @@ async def test_leases_are_kept_during_the_grace(world: World) -> None:
     assert second.runners.running == ["a"]
 
 
-async def test_a_stop_that_was_asked_for_is_not_undone_by_handing_back(world: World) -> None:
-    first = await world.server(shared=True, grace=timedelta(0))
+async def test_a_stop_that_was_asked_for_is_not_undone_by_handing_back(shared: World) -> None:
+    first = await shared.server(shared=True, grace=timedelta(0))
     await first.agent("a", "HOLD", "0 9 * * *")
     await first.run()
-    second = await world.server(shared=True)
+    second = await shared.server(shared=True)
     await second.service.stop("a")
 
     await first.shut_down()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -395,11 +395,19 @@ class Stack:
 class World:
     """A data folder, a clock, and the servers that live on them one after the other, or side by side."""
 
-    def __init__(self, folder: Path, settings: SchedulerSettings = SETTINGS, *, start: datetime = START) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: SchedulerSettings = SETTINGS,
+        *,
+        start: datetime = START,
+        open_store: Callable[[Path], Awaitable[Store]] = SqliteStore.open,
+    ) -> None:
         self.folder = folder
         self.settings = settings
+        self._open_store = open_store
         self.clock = FakeClock(start, self._settled)
-        self.real: SqliteStore | None = None
+        self.real: Store | None = None
         self.stacks: list[Stack] = []
 
     async def server(
@@ -409,7 +417,7 @@ class World:
         if self.real is None or not shared:
             if self.real is not None:
                 await self.real.close()
-            self.real = await SqliteStore.open(self.folder)
+            self.real = await self._open_store(self.folder)
         stack = Stack(
             WatchedStore(self.real, is_shared=shared),
             self.clock,
@@ -449,9 +457,13 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def a_world(folder: Path, settings: SchedulerSettings = SETTINGS) -> AsyncIterator[World]:
-    world = World(folder, settings)
+async def a_world(
+    folder: Path, open_store: Callable[[Path], Awaitable[Store]] = SqliteStore.open
+) -> AsyncIterator[World]:
+    """A world, and at its end the certainty that nothing was told before it was written."""
+    world = World(folder, open_store=open_store)
     try:
         yield world
     finally:
         await world.close()
+    assert [event for stack in world.stacks for event in stack.news.untrue] == []
