@@ -43,10 +43,15 @@ export function agentPath(id, rest = "") {
 }
 
 async function send(method, path, body, signal) {
+  const askedAt = Date.now();
   const headers = { Authorization: `Bearer ${token() ?? ""}` };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   try {
-    return await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal });
+    const response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal });
+    const answeredAt = Date.now();
+    // The date is cut to seconds, and of somewhere between the two. Only a quick answer tells the time.
+    if (answeredAt - askedAt < 1000) heard(Date.parse(response.headers.get("Date")) + 500, (askedAt + answeredAt) / 2);
+    return response;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "The server cannot be reached.");
@@ -59,7 +64,6 @@ function queryString(query) {
 }
 
 function note(headers) {
-  if (headers.has("Date")) heard(Date.parse(headers.get("Date")) + 500); // it is cut to seconds
   if (!headers.has("RateLimit-Remaining")) return;
   remaining = Number(headers.get("RateLimit-Remaining"));
   windowEndsAt = Date.now() + Number(headers.get("RateLimit-Reset")) * 1000;

@@ -18,9 +18,10 @@ export function now() {
   return Date.now() + offset;
 }
 
-/** Learn from a moment the server just told us how far our clock is off. */
-export function heard(serverMoment) {
-  const difference = serverMoment - Date.now();
+/** Learn how far our clock is off: the server's showed *serverMoment* when ours showed *ours*. */
+export function heard(serverMoment, ours) {
+  const difference = serverMoment - ours;
+  if (!Number.isFinite(difference)) return;
   if (Math.abs(difference - offset) > NOTICEABLE) offset = Math.abs(difference) > NOTICEABLE ? difference : 0;
 }
 
@@ -118,11 +119,15 @@ export function countdown(at) {
   return left > 0 ? `in ${span(left + SECOND - 1)}` : "due now";
 }
 
-/** "12 s ago". */
+/** "12 s ago", "3 min ago": in the largest unit alone. */
 export function ago(at) {
   const passed = now() - at;
-  return passed < SECOND ? "just now" : `${span(passed)} ago`;
+  if (passed < SECOND) return "just now";
+  const [size, unit] = UNITS.find(([size]) => passed >= size);
+  return `${Math.floor(passed / size)} ${unit} ago`;
 }
+
+const UNITS = [[DAY, "d"], [HOUR, "h"], [MINUTE, "min"], [SECOND, "s"]];
 
 const STEPS = [MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR];
 

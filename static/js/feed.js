@@ -1,5 +1,7 @@
 // The live feed: the newest events, bounded in memory. Progress of one run is one entry, however often it is told.
 
+import { duration } from "./clock.js";
+
 const MOST = 1000;
 
 export class Feed {
@@ -50,7 +52,7 @@ export function inWords(name, payload) {
   switch (name) {
     case "agent:started": return { icon: "running", kind: "running", text: "started" };
     case "agent:progress": return { icon: "running", kind: "running", text: progressWords(payload) };
-    case "agent:completed": return { icon: "ok", kind: "completed", text: "completed" };
+    case "agent:completed": return { icon: "ok", kind: "completed", text: `completed in ${duration(payload.duration)}` };
     case "agent:failed": return { icon: "failed", kind: "failed", text: `failed: ${payload.error}` };
     case "agent:missed": return { icon: "missed", kind: "missed", text: lostWords("missed", payload) };
     case "agent:skipped": return { icon: "missed", kind: "missed", text: lostWords("skipped", payload) };

@@ -1,7 +1,7 @@
 // Puts the page together: token, connection, model, and the view that the address names.
 
 import { hooks } from "./api.js";
-import { setZoneMode } from "./clock.js";
+import { setZoneMode, span } from "./clock.js";
 import { Commands } from "./commands.js";
 import { Feed } from "./feed.js";
 import { Loader } from "./loader.js";
@@ -12,7 +12,7 @@ import { Connection } from "./socket.js";
 import { takeFromAddress, token } from "./token.js";
 import { Shell } from "./views/shell.js";
 import { askForToken, closeSignIn } from "./views/signin.js";
-import { limited, toast } from "./views/toasts.js";
+import { limited } from "./views/toasts.js";
 
 takeFromAddress();
 setZoneMode(remembered("zone", "viewer"));
@@ -51,17 +51,17 @@ async function fresh() {
   try {
     await loader.fresh();
   } catch (error) {
-    if (error.status === 401) return;
-    toast(error.message, "failed");
-    setTimeout(() => connection.connected && connection.state === "catching-up" && fresh(), retryIn(error));
-    if (!model.isLoaded || error.status !== 429) return; // what is shown stays marked as old
+    if (error.status !== 401) freshLater(error);
+    return; // what is shown stays marked as old
   }
   connection.caughtUp();
   shell.caughtUp();
 }
 
-function retryIn(error) {
-  return error.retryAt ? Math.max(1000, error.retryAt - Date.now()) : 3000;
+function freshLater(error) {
+  const wait = error.retryAt ? Math.max(1000, error.retryAt - Date.now()) : 3000;
+  connection.say(`${error.message} What you see may be old; it is loaded again in ${span(wait)}.`);
+  setTimeout(() => connection.connected && connection.state === "catching-up" && fresh(), wait);
 }
 
 function signIn(message) {
@@ -75,13 +75,16 @@ function signedIn() {
 }
 
 function signOut() {
-  connection.close();
-  signIn("");
+  location.reload(); // nothing of what was shown stays in memory
 }
 
 addEventListener("hashchange", () => {
   if (takeFromAddress()) signedIn(); // the printed link, opened where the page was open already
 });
 route((path) => shell.show(path));
-if (token()) connection.open();
-else signIn("");
+if (token()) {
+  connection.open();
+} else {
+  connection.close();
+  signIn("");
+}

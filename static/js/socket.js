@@ -1,10 +1,9 @@
 // The connection: one socket, and a state that never claims more than is known.
 
-import { heard, moment } from "./clock.js";
 import { token } from "./token.js";
 
 const SILENCE = 36_000; // the server pings every 25 s: after this long without a sign, the line may be dead
-const GIVE_UP = 8000; // after this long without a connection it is called offline
+const GIVE_UP = 5000; // after this long without a connection it is called offline
 const CROWDED_RETRY = 10_000;
 const TOKEN_CODES = new Set(["TOKEN_MISSING", "TOKEN_INVALID"]);
 
@@ -26,6 +25,7 @@ export class Connection {
   lastHeard = null;
 
   #socket = null;
+  #isOpening = false;
   #on;
   #downSince = Date.now();
 
@@ -42,6 +42,8 @@ export class Connection {
       this.#socket.disconnect().connect();
       return;
     }
+    if (this.#isOpening) return;
+    this.#isOpening = true;
     try {
       const { io } = await import("/socket.io/socket.io.esm.min.js");
       this.#listen(io({
@@ -54,10 +56,12 @@ export class Connection {
     } catch {
       this.note = "The Socket.IO client is not installed on the server: run make setup there, then reload.";
       this.#become("offline");
+    } finally {
+      this.#isOpening = false;
     }
   }
 
-  /** Sign out: hang up and stay away. */
+  /** Hang up and stay away: there is no token. */
   close() {
     this.#socket?.disconnect();
     this.#become("signed-out");
@@ -83,7 +87,15 @@ export class Connection {
 
   /** The page has caught up: what it shows is as fresh as the socket. */
   caughtUp() {
-    if (this.connected) this.#become("live");
+    if (!this.connected) return;
+    this.note = "";
+    this.#become("live");
+  }
+
+  /** Why the page does not catch up, for people. */
+  say(note) {
+    this.note = note;
+    this.#on.changed();
   }
 
   #listen(socket) {
@@ -91,7 +103,6 @@ export class Connection {
     for (const name of EVENTS) {
       socket.on(name, (payload) => {
         this.#heard();
-        if (payload.timestamp) heard(moment(payload.timestamp));
         this.#on.event(name, payload);
       });
     }

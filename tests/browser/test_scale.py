@@ -13,7 +13,8 @@ from store.records import Agent, Schedule, milliseconds
 from store.sqlite import SqliteStore
 from tests.browser.conftest import signed_in
 from tests.support.browser import Page
-from tests.support.server_process import ServerProcess, server_process
+from tests.support.http_agent import HttpAgent
+from tests.support.server_process import Rest, ServerProcess, server_process
 
 pytestmark = [pytest.mark.browser, pytest.mark.node, pytest.mark.asyncio(loop_scope="session")]
 
@@ -111,6 +112,20 @@ async def test_progress_is_drawn_once_a_frame_and_no_more_than_ten_times_a_secon
     )
 
     assert told == {"times": 1, "agents": ["a"], "message": "m1999"}
+
+
+async def test_progress_moves_without_animations_that_would_draw_in_between(
+    server: ServerProcess, page: Page, rest: Rest, agent: HttpAgent
+) -> None:
+    await rest.agent("moving", "HTTP_AGENT", configuration={"url": agent.url})
+    await rest.run("moving")
+    call = await agent.called()
+    await signed_in(page, server)
+    for percent in (10, 60):
+        await call.say(progress=percent, message="further")
+        await page.sees('.row:has(a[href="#/agent/moving"]) .badge', f"{percent} %")
+        assert await page.evaluate("() => document.getAnimations().length") == 0
+    await call.end(result="")
 
 
 async def test_the_feed_is_bounded_and_holds_one_entry_of_a_runs_progress(server: ServerProcess, page: Page) -> None:

@@ -126,7 +126,7 @@ async def test_a_run_in_the_timeline_leads_to_its_session(page: Page, server: Se
     await page.sees(".lane:has-text('Busy') .bar.coming")
     await page.sees(".lane:has-text('Busy') a.bar.failed")
     await page.click(".chip", "A day")
-    await page.sees(".mark", "00:00")
+    await page.until("() => document.querySelectorAll('.mark').length > 9")
     await page.click(".chip", "2 hours")
     await page.evaluate("() => document.querySelector('.lane-name').focus()")
     await page.press("ArrowRight")

@@ -94,6 +94,11 @@ class Page:
     async def resize(self, width: int, height: int) -> None:
         await self._page("setViewportSize", {"width": width, "height": height})
 
+    async def settle(self) -> None:
+        """Wait until what is known is drawn."""
+        frame = "new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))"
+        await self.evaluate(f"async () => {{ await document.fonts.ready; await {frame}; }}")
+
     async def screenshot(self, path: str, **options: Any) -> None:
         await self._page("screenshot", {"path": path, "animations": "disabled", **options})
 

@@ -53,6 +53,7 @@ export function fillRow(row, agent, index) {
   const priority = agent.priority && agent.priority !== "NORMAL" ? ` · ${agent.priority.toLowerCase()} priority` : "";
   setText(row.type, `${agent.type}${priority}`);
   setText(row.words, scheduleWords(agent));
+  setAttribute(row.words, "title", agent.words);
   setText(row.expression, agent.expression ?? "");
   row.strip.show(agent.recent);
   fillState(row, agent);
@@ -114,6 +115,6 @@ export function tickRow(row, agent) {
   setText(row.at, at === null ? "" : `${shortTime(at, zone)} ${zoneName(at, zone)}`);
   setAttribute(row.at, "title", at === null ? null : fullTime(at, zone));
   const last = agent.recent?.at(-1);
-  setText(row.last, last ? `${outcome(last.outcome).word} ${ago(last.completedAt ?? last.startedAt)}, took ${duration(last.duration)}`
-    : agent.recent ? "never ran" : "");
+  setText(row.last, last ? `${outcome(last.outcome).word} ${ago(last.completedAt ?? last.startedAt)}` : agent.recent ? "never ran" : "");
+  setAttribute(row.last, "title", last ? `${fullTime(last.startedAt, zone)}, took ${duration(last.duration)}` : null);
 }

@@ -60,7 +60,7 @@ export class AgentView {
       fill(this.element, back(), h("p", { class: "empty" }, text));
       return;
     }
-    this.#parts = { why: new Why(this.#id), sessions: new Sessions(agent, this.#sessionId) };
+    this.#parts = { why: new Why(this.#id, agent.zone), sessions: new Sessions(agent, this.#sessionId) };
     fill(this.element, back(), this.#head(),
       h("div", { class: "columns" },
         h("div", { class: "main" }, this.#nodes.side, this.#parts.sessions.element),
@@ -186,6 +186,7 @@ export class AgentView {
     if (!this.#parts || !this.#agent) return;
     this.#tickNext(this.#agent);
     this.#panel?.tick();
+    this.#parts.sessions.tick();
   }
 
   #fill(agent) {

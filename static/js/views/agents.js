@@ -13,6 +13,7 @@ const FILTERS = [
 const COLUMNS = [
   ["name", "Agent"], ["state", "State"], ["schedule", "Schedule"], ["next", "Next run"], ["last", "Last 20 runs"],
 ];
+const SAMPLES = ["file-inventory", "system-survey"]; // what a new installation begins with
 const RESORT = 2500; // rows move no more often than this, and never under the pointer
 
 const names = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
@@ -92,12 +93,14 @@ export class AgentsView {
         h("div", { class: "cell c-actions", role: "columnheader" }, h("span", { class: "hidden-text" }, "Actions")))),
       nodes.box);
     nodes.empty = h("div", { class: "empty" });
+    nodes.start = h("p", { class: "start muted", hidden: true }, "Two sample agents run every minute, so that there is something to see. ",
+      h("a", { href: "#/new" }, "Create your own"), ", or read the ", h("a", { href: "/api/docs" }, "API documents"), ".");
     this.element = h("section", { class: "agents", "aria-label": "Agents" },
       h("div", { class: "toolbar" },
         h("div", { class: "search" }, icon("search"), nodes.search),
         h("div", { class: "chips", role: "group", "aria-label": "Filter by state" }, nodes.filters.map(({ button }) => button)),
         nodes.total),
-      nodes.table, nodes.empty);
+      nodes.table, nodes.start, nodes.empty);
     this.#rows = new VirtualRows(nodes.box, {
       make: () => makeRow((command, id) => this.#page.commands[command](id)),
       fill: fillRow,
@@ -163,6 +166,8 @@ export class AgentsView {
     setHidden(this.#nodes.table, shown === 0);
     setHidden(this.#nodes.empty, shown !== 0);
     if (shown === 0) this.#showEmpty(all);
+    const { agents } = this.#page.model;
+    setHidden(this.#nodes.start, !(mayWrite() && agents.size === SAMPLES.length && SAMPLES.every((id) => agents.has(id))));
   }
 
   #showEmpty(all) {
@@ -178,6 +183,13 @@ export class AgentsView {
   #clear() {
     this.#text = this.#nodes.search.value = "";
     this.#choose("all");
+  }
+
+  /** After a break the strips may lack runs. */
+  caughtUp() {
+    this.#list();
+    const shown = [...this.#rows.rows()].map((row) => row.item);
+    if (shown.length) this.#loadStrips(shown);
   }
 
   // What changes by itself

@@ -1,6 +1,6 @@
 // How long runs took, as a chart: a dot for each run that completed, a cross for each that failed.
 
-import { duration, zoneFor } from "../clock.js";
+import { clockTime, DAY, duration, shortTime, zoneFor } from "../clock.js";
 import { fill, h, setAttribute } from "../dom.js";
 import { FAILURES } from "../model.js";
 
@@ -73,8 +73,8 @@ export class Durations {
       cursor: { y: false, points: { show: false } },
       scales: { y: { range: (_, least, most) => [0, (most || 1) * 1.1] } },
       axes: [
-        { ...axis, values: "{HH}:{mm}", space: 70 },
-        { ...axis, size: 64, values: (_, values) => values.map((value) => duration(value * 1000)) },
+        { ...axis, size: 28, space: 80, values: (_, values, _index, _space, step) => values.map((value) => timeMark(value * 1000, step, this.#zone)) },
+        { ...axis, size: 64, values: (_, values) => values.map(durationMark) },
       ],
       series: [
         {},
@@ -84,6 +84,18 @@ export class Durations {
       hooks: { draw: [(chart) => crosses(chart, colour("--bad"))] },
     }, this.#data(), this.element);
   }
+}
+
+/** The day, where the marks are days apart; else the time. */
+function timeMark(at, step, zone) {
+  return step >= DAY / 1000 ? shortTime(at, zone).split(",")[0] : clockTime(at, zone, { seconds: step < 60 });
+}
+
+/** Short enough for the edge of a chart: "90 s", "2.5 min". */
+function durationMark(seconds) {
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 100) return `${Number(seconds.toFixed(1))} s`;
+  return seconds < 6000 ? `${Number((seconds / 60).toFixed(1))} min` : `${Number((seconds / 3600).toFixed(1))} h`;
 }
 
 /** A failed run is a cross: its colour is not its only sign. */

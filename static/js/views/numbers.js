@@ -1,5 +1,6 @@
 // The numbers at the top: how the scheduler stands, and what went wrong in the last hour.
 
+import { clockTime, HOUR, MINUTE, now, zoneFor } from "../clock.js";
 import { h, setAttribute, setText } from "../dom.js";
 
 const TILES = [
@@ -37,9 +38,12 @@ export class Numbers {
       stats.runningAgentsCount ? "busy" : "");
     this.#set("queued", stats.queuedTasksCount);
     this.#set("paused", stats.pausedJobsCount);
-    const isKnown = this.#model.runsSince !== Infinity;
-    this.#set("failed", isKnown ? failed : "–", "", failed ? "bad" : "");
-    this.#set("missed", isKnown ? missed : "–", skipped ? `and ${skipped} skipped` : "", missed ? "warn" : "");
+    const since = this.#model.runsSince;
+    const isKnown = since !== Infinity;
+    // So many runs that not all of the hour were loaded: say since when they are counted.
+    const part = isKnown && since > now() - HOUR + MINUTE ? `since ${clockTime(since, zoneFor(null), { seconds: false })}` : "";
+    this.#set("failed", isKnown ? failed : "–", part, failed ? "bad" : "");
+    this.#set("missed", isKnown ? missed : "–", part || (skipped ? `and ${skipped} skipped` : ""), missed ? "warn" : "");
   }
 
   #set(name, value, more = "", mood = "") {

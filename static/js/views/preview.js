@@ -35,6 +35,7 @@ export class Preview {
     this.words = null;
     const unfinished = notYet(this.#fields.expression.value);
     this.#mark(null);
+    this.#busy(unfinished === null); // what is shown is the answer to what stood there before
     if (unfinished !== null) {
       this.#ask.cancel();
       fill(this.element, h("p", { class: "hint" }, unfinished));
@@ -65,8 +66,13 @@ export class Preview {
     return found;
   }
 
+  #busy(isBusy) {
+    setAttribute(this.element, "aria-busy", isBusy ? "true" : null);
+  }
+
   #show(found) {
     this.words = found.words;
+    this.#busy(false);
     this.#mark(null);
     const zone = found.timezone;
     const isOther = zone !== viewerZone;
@@ -85,6 +91,7 @@ export class Preview {
   }
 
   #refuse(error) {
+    this.#busy(false);
     const field = error.errors[0]?.field;
     this.#mark(field === "timezone" ? "zone" : error.status === 400 ? "expression" : null);
     fill(this.element, h("p", { class: "field-error" }, icon("failed"), " ", error.message));

@@ -1,7 +1,7 @@
 // One session: how it stands, what it was given, what it measured, and its log, live while it runs.
 
 import { agentPath, get } from "../api.js";
-import { duration, fullTime, moment, now, clockTime, zoneFor } from "../clock.js";
+import { clockTime, duration, fullTime, moment, now, shortTime, zoneFor, zoneName } from "../clock.js";
 import { fill, h, icon, setAttribute, setIcon, setText } from "../dom.js";
 import { agentLink } from "../router.js";
 import { outcome } from "../state.js";
@@ -108,10 +108,11 @@ export class SessionPanel {
     const attempt = context.attempt > 1 ? `, attempt ${context.attempt}` : "";
     const missed = context.missed ? `, for ${context.missed} more that did not run` : "";
     fill(this.#nodes.facts,
-      fact("Started", fullTime(moment(session.startedAt), zone)),
+      fact("Started", time(moment(session.startedAt), zone)),
       fact("Took", this.#nodes.took),
       fact("Trigger", `${TRIGGERS[context.trigger] ?? context.trigger}${attempt}${missed}`),
-      fact("Due", fullTime(moment(context.scheduledFor), zone)));
+      fact("Due", time(moment(context.scheduledFor), zone)));
+    this.tick();
   }
 
   #append(lines) {
@@ -128,6 +129,10 @@ export class SessionPanel {
 }
 
 const LEVELS = new Set(["debug", "info", "warning", "error"]);
+
+function time(at, zone) {
+  return h("span", { title: fullTime(at, zone) }, `${shortTime(at, zone)} ${zoneName(at, zone)}`);
+}
 
 function fact(name, value) {
   return h("div", {}, h("dt", {}, name), h("dd", {}, value));

@@ -23,6 +23,7 @@ export class Sessions {
   #outcomes = "";
   #nodes = {};
   #isLoading = false;
+  #ages = [];
 
   constructor(agent, selected) {
     this.#agent = agent;
@@ -56,6 +57,11 @@ export class Sessions {
 
   themed() {
     this.#chart.themed();
+  }
+
+  /** How long ago each began moves on. */
+  tick() {
+    for (const { element, at } of this.#ages) setText(element, ago(at));
   }
 
   select(sessionId) {
@@ -101,7 +107,7 @@ export class Sessions {
         this.#total += 1;
         if (this.#offset) this.#offset += 1; // who reads an older page goes on reading the same rows
         isOther = true;
-      } else if (this.#runs[index].outcome !== run.outcome) {
+      } else if (this.#runs[index].outcome !== run.outcome || this.#runs[index].count !== run.count) {
         this.#runs[index] = { ...this.#runs[index], ...run };
         isOther = true;
       }
@@ -119,6 +125,7 @@ export class Sessions {
   #render() {
     const { body, range, newer, older, empty } = this.#nodes;
     const shown = this.#runs.slice(this.#offset, this.#offset + PAGE);
+    this.#ages = [];
     fill(body, shown.map((run) => this.#row(run)));
     const last = this.#offset + shown.length;
     setText(range, shown.length ? `${this.#offset + 1}–${last} of ${this.#total}` : "");
@@ -133,10 +140,12 @@ export class Sessions {
     const { word, icon: symbol } = outcome(run.outcome);
     const zone = zoneFor(this.#agent.zone);
     const isGap = run.count !== undefined;
+    const age = { element: h("span", { class: "sub" }, ago(run.startedAt)), at: run.startedAt };
+    this.#ages.push(age);
     const badge = h("span", { class: "badge", "data-state": run.outcome }, icon(symbol), word);
     const row = h("tr", {},
       h("td", {}, isGap ? badge : h("a", { class: "session-link", href: agentLink(this.#agent.id, run.id) }, badge)),
-      h("td", { title: fullTime(run.startedAt, zone) }, shortTime(run.startedAt, zone), " ", h("span", { class: "sub" }, ago(run.startedAt))),
+      h("td", { title: fullTime(run.startedAt, zone) }, shortTime(run.startedAt, zone), " ", age.element),
       h("td", {}, isGap ? (run.count === 1 ? "1 occurrence" : `${run.count} occurrences`) : duration(run.duration)),
       h("td", { class: "result" }, run.error ?? run.summary ?? ""));
     setAttribute(row, "aria-current", run.id === this.#selected ? "true" : null);

@@ -53,7 +53,7 @@ export class Shell {
     nodes.connection = h("div", { class: "connection", "data-state": "connecting" },
       h("span", { class: "lamp", "aria-hidden": "true" }), nodes.state, nodes.age);
     nodes.links = ["agents", "timeline", "events"].map((name) => h("a", { href: `#/${name}`, "data-view": name }, TITLES[name]));
-    nodes.create = h("a", { class: "button primary", href: "#/new", hidden: true }, icon("plus"), "New agent");
+    nodes.create = h("a", { class: "button primary", href: "#/new", hidden: true }, icon("plus"), h("span", {}, "New agent"));
     nodes.user = h("span", { class: "user" });
     nodes.out = h("button", { class: "quiet", title: "Sign out", "aria-label": "Sign out", hidden: true, onclick: () => {
       forget();
@@ -77,7 +77,8 @@ export class Shell {
   #zones() {
     const choice = (value, text) => h("option", { value }, text);
     const select = h("select", { class: "zone", "aria-label": "Time zone of all times" },
-      choice("viewer", `Your time (${viewerZone})`), choice("utc", "UTC"), choice("schedule", "Each schedule's zone"));
+      choice("viewer", "Your time"), choice("utc", "UTC"), choice("schedule", "Schedules' time"));
+    select.title = `Your time is ${viewerZone}; schedules' time is that of each schedule's own zone`;
     select.value = zoneMode();
     select.addEventListener("change", () => {
       setZoneMode(select.value);
@@ -101,11 +102,19 @@ export class Shell {
     fill(this.#nodes.view, this.#view.element);
     this.#view.shown?.();
     for (const link of this.#nodes.links) setAttribute(link, "aria-current", link.dataset.view === name ? "page" : null);
-    document.title = `${TITLES[name] ?? "Agents"} – Agent scheduler`;
+    this.#title();
     if (!again) {
       scrollTo(0, 0);
       announce(TITLES[name] ?? "");
     }
+  }
+
+  /** What a tab says of itself that is not looked at. */
+  #title() {
+    const { state } = this.#page.connection;
+    const lost = ["offline", "reconnecting", "signed-out"].includes(state) ? `${WORDS[state]} – ` : "";
+    const title = `${lost}${TITLES[this.#path[0]] ?? "Agents"} – Agent scheduler`;
+    if (document.title !== title) document.title = title;
   }
 
   event(name, payload) {
@@ -147,6 +156,7 @@ export class Shell {
     setAttribute(document.documentElement, "data-stale", isOld && model.isLoaded ? "true" : null);
     setHidden(nodes.banner, !this.#bannerText(connection, age));
     setText(nodes.banner, this.#bannerText(connection, age));
+    this.#title();
     if (this.#told !== state) {
       if (this.#told) announce(`Connection: ${WORDS[state]}`);
       this.#told = state;

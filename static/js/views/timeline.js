@@ -9,6 +9,7 @@ import { Lane } from "./lane.js";
 
 const SPANS = [["2h", "2 hours", HOUR, 8], ["6h", "6 hours", 3 * HOUR, 10], ["day", "A day", DAY / 2, 12]];
 const PAGES = 3; // requests that one look at a longer span may cost
+const RETRY = 30_000;
 const FIRES_AHEAD = 2; // how many half-windows of coming fires are loaded, so that time can pass before the next request
 const LEGEND = [["completed", "completed"], ["failed", "failed"], ["running", "running"], ["stopped", "stopped"], ["missed", "missed or skipped"], ["coming", "coming"]];
 const names = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
@@ -21,6 +22,9 @@ export class TimelineView {
   #comingUntil = 0;
   #comingVersion = -1;
   #isLoading = false;
+  #lacksRuns = true;
+  #isCut = false;
+  #notBefore = 0; // after a failure, when to ask again
   #rows;
   #nodes = {};
   #note = "";
@@ -43,6 +47,7 @@ export class TimelineView {
 
   caughtUp() {
     this.#comingUntil = 0;
+    this.#lacksRuns = true;
     this.#load();
   }
 
@@ -52,11 +57,15 @@ export class TimelineView {
       class: "chip", "aria-pressed": String(half === this.#half), "data-span": name, onclick: () => this.#zoom(half, most),
     }, label));
     nodes.note = h("p", { class: "total", role: "status" });
+    nodes.older = h("button", { hidden: true, onclick: () => {
+      this.#lacksRuns = true;
+      this.#load();
+    } }, "Load older runs");
     nodes.axis = h("div", { class: "axis", "aria-hidden": "true" });
     nodes.box = h("div", { class: "rows lanes", role: "list", "aria-label": "Agents and their runs. Right arrow goes to an agent's runs." });
     nodes.empty = h("div", { class: "empty" });
     this.element = h("section", { class: "timeline", "aria-label": "Timeline" },
-      h("div", { class: "toolbar" }, h("div", { class: "chips", role: "group", "aria-label": "Span" }, nodes.spans), nodes.note),
+      h("div", { class: "toolbar" }, h("div", { class: "chips", role: "group", "aria-label": "Span" }, nodes.spans), nodes.note, nodes.older),
       h("div", { class: "card" },
         h("div", { class: "timeline-head" }, h("span", { class: "total" }, "Agent"), nodes.axis),
         nodes.box, nodes.empty,
@@ -79,6 +88,7 @@ export class TimelineView {
       setAttribute(button, "aria-pressed", SPANS.find(([name]) => name === button.dataset.span)[2] === half);
     }
     this.#comingUntil = 0;
+    this.#lacksRuns = true;
     this.#load();
     this.#list();
   }
@@ -87,16 +97,18 @@ export class TimelineView {
 
   async #load() {
     const { model, loader } = this.#page;
-    if (this.#isLoading || !model.isLoaded) return;
+    if (this.#isLoading || !model.isLoaded || Date.now() < this.#notBefore) return;
     this.#isLoading = true;
     const { at, since, until } = this.#window();
     try {
-      if (model.runsSince > since) await loader.runsSince(since, PAGES);
+      if (this.#lacksRuns && model.runsSince > since) await loader.runsSince(since, PAGES);
+      this.#lacksRuns = false; // what three pages do not hold is loaded when it is asked for
       if (this.#comingUntil < until || this.#comingVersion !== schedulesOf(model)) await this.#loadComing(at);
-      this.#note = model.runsSince > this.#window().since ? `Runs are loaded back to ${clockTime(model.runsSince, zoneFor(null), { seconds: false })}` : "";
+      this.#isCut = model.runsSince > this.#window().since;
+      this.#note = this.#isCut ? `Runs are loaded back to ${clockTime(model.runsSince, zoneFor(null), { seconds: false })}` : "";
     } catch (error) {
       this.#note = error.message;
-      this.#comingUntil = Math.max(this.#comingUntil, until); // not again at once
+      this.#notBefore = error.retryAt ?? Date.now() + RETRY;
     } finally {
       this.#isLoading = false;
     }
@@ -136,6 +148,7 @@ export class TimelineView {
     this.#rows.refresh();
     this.#drawAxis();
     setText(this.#nodes.note, this.#note);
+    setHidden(this.#nodes.older, !this.#isCut);
     setHidden(this.#nodes.empty, items.length > 0);
     if (!items.length) {
       const text = model.isLoaded ? "Nothing ran in this span, and nothing is due in it." : "Loading…";
@@ -148,7 +161,9 @@ export class TimelineView {
     const zone = zoneFor(null);
     const most = this.#nodes.axis.clientWidth < 500 ? Math.ceil(this.#most / 3) : this.#most;
     const line = h("div", { class: "now" }, h("span", {}, clockTime(at, zone, { seconds: false })));
-    fill(this.#nodes.axis, line, marks(since, until, zone, most).map((mark) => {
+    const width = this.#nodes.axis.clientWidth || 800;
+    const isCovered = (mark) => Math.abs((mark - at) / (until - since)) * width < 48 && mark !== at; // by the time now
+    fill(this.#nodes.axis, line, marks(since, until, zone, most).filter((mark) => !isCovered(mark)).map((mark) => {
       const element = h("div", { class: "mark" }, clockTime(mark, zone, { seconds: false }));
       element.style.left = `${((mark - since) / (until - since)) * 100}%`;
       return element;
