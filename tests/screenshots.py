@@ -212,10 +212,16 @@ async def take(page: Page, server: ServerProcess, sessions: dict[str, str], fold
             await page.fill('[name="timezone"]', "America/New_York")
             await page.sees(".preview-words", "Every day at 02:30, America/New_York")
         await page.settle()
-        await page.screenshot(str(folder / f"{view}-{name}.png"))
+        await page.screenshot(str(folder / f"{view}-{name}.png"), clip=CROPS.get(f"{view}-{name}"))
         if view == "day":
             await page.click(".chip", "2 hours")
 
+
+CROPS = {
+    "agents-light": {"x": 0, "y": 0, "width": 1360, "height": 640},
+    "timeline-dark": {"x": 0, "y": 0, "width": 1360, "height": 520},
+}
+"""The two in README.md, which are also the two that are kept in the repository."""
 
 LOOKS = {
     "light": {"viewport": {"width": 1360, "height": 860}, "colorScheme": "light"},

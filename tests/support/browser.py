@@ -100,7 +100,10 @@ class Page:
         await self.evaluate(f"async () => {{ await document.fonts.ready; await {frame}; }}")
 
     async def screenshot(self, path: str, **options: Any) -> None:
-        await self._page("screenshot", {"path": path, "animations": "disabled", **options})
+        await self._page(
+            "screenshot",
+            {"path": path, "animations": "disabled", **{k: v for k, v in options.items() if v is not None}},
+        )
 
     async def violations(self) -> list[Any]:
         """What axe-core has to say of the page as it is now, the serious and the critical."""
