@@ -64,7 +64,8 @@ class Announcer:
     async def ended(self, change: Change, session: Session, ending: Ending, failures: int) -> None:
         """A session ended; *failures* counts those in a row, this one included."""
         agent = change.agent
-        ended_at = change.end.completed_at if change.end else self._clock.now()
+        # Without an end to write, the session has ended before: its server died, and this is the rest of it.
+        ended_at = (change.end.completed_at if change.end else session.completed_at) or self._clock.now()
         ids = {"agentId": agent.id, "sessionId": session.id}
         logger.info("run %s%s", ending.outcome, f": {ending.error}" if ending.error else "", extra=ids)
         if ending.outcome is Outcome.COMPLETED:
