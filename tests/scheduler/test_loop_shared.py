@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from scheduler import rules
 from scheduler.events import AgentCompleted, AgentFailed, AgentStarted
-from store.records import Agent, AgentStatus, Change, Lease, Outcome
+from store.records import Agent, AgentStatus, Change, Lease, Outcome, SessionEnd
 from tests.support.clock import START
 from tests.support.stack import Stack, World
 
@@ -192,3 +192,38 @@ async def test_an_agent_whose_session_is_gone_does_not_hold_up_the_others(shared
     assert second.runners.running == ["a"]
     broken = await second.get("broken")
     assert (broken.lease, broken.session_id, broken.status) == (None, None, AgentStatus.IDLE)
+
+
+async def test_an_end_of_which_only_the_history_was_written_is_told_by_whoever_takes_it_up(shared: World) -> None:
+    first, second = await two_servers(shared)
+    first.watched.away = True
+    await first.succeed()
+    (session,) = await second.history()
+    half = SessionEnd(session.id, Outcome.COMPLETED, shared.clock.now(), output_summary="done")
+    await second.watched.real.end_session(half)
+
+    await shared.clock.advance(MINUTE)
+    first.watched.away = False
+    await shared.clock.advance(SECOND * 5)
+
+    assert (first.told(AgentCompleted), first.told(AgentFailed)) == ([], [])
+    assert [completed.result for completed in second.told(AgentCompleted)] == ["done"]
+    assert (await second.get()).status is AgentStatus.COMPLETED
+
+
+async def test_an_end_of_which_only_the_history_was_written_is_finished_by_its_owner(shared: World) -> None:
+    first, second = await two_servers(shared)
+    first.watched.away = True
+    await first.succeed()
+    (session,) = await second.history()
+    half = SessionEnd(session.id, Outcome.COMPLETED, shared.clock.now(), output_summary="done")
+    await second.watched.real.end_session(half)
+
+    first.watched.away = False
+    await shared.clock.advance(SECOND)
+
+    assert [completed.result for completed in first.told(AgentCompleted)] == ["done"]
+    agent = await second.get()
+    assert (agent.status, agent.lease) == (AgentStatus.COMPLETED, None)
+    await shared.clock.advance(MINUTE)
+    assert second.told(AgentCompleted) == []

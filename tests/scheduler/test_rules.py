@@ -154,6 +154,13 @@ def test_of_missed_and_late_ones_the_newest_runs_and_each_other_is_in_one_gap(po
     assert spans(change) == [(Outcome.MISSED, 2, at(1), at(2)), (Outcome.SKIPPED, 3, at(3), at(5))]
 
 
+def test_an_occurrence_at_the_very_moment_the_server_came_up_was_not_missed() -> None:
+    change = start(every_minute(missed_runs=MissedRuns.SKIP), 3, up=3)
+
+    assert change.start is not None
+    assert change.start.scheduled_for == at(3)
+
+
 def test_a_next_run_off_the_grid_does_not_stop_the_agent_for_ever() -> None:
     change = start(every_minute(next_run_at=at(1.25)), 1.5)
 
