@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
@@ -33,6 +34,7 @@ METADATA_ADDRESSES = frozenset(
     )
 )
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # RFC 8215
 _IPV4_COMPATIBLE = IPv6Network("::/96")  # RFC 4291 2.5.5.1
 _LOW_32 = 0xFFFFFFFF
 
@@ -72,18 +74,36 @@ def _meanings(address: Address) -> Iterator[Address]:
         yield address.ipv4_mapped
     elif address.sixtofour is not None:
         yield address.sixtofour
+    elif address.teredo is not None:  # the relay, and the client behind it
+        yield from address.teredo
+    elif address in _LOCAL_NAT64:
+        yield from _in_local_nat64(int(address))
     elif address in _NAT64 or (address in _IPV4_COMPATIBLE and int(address) > 1):  # 0 and 1 are :: and ::1
         yield IPv4Address(int(address) & _LOW_32)
+
+
+def _in_local_nat64(number: int) -> Iterator[IPv4Address]:
+    """Each place where the IPv4 address may lie, as only the operator of the NAT64 knows the length of its prefix.
+
+    RFC 6052 2.2: after 48, 56, 64 or 96 bits, around the eight bits from 64 on, which are always zero. What begins
+    with zero is no address anybody has, but the sign of another length.
+    """
+    joined = (number >> 64 << 56) | (number & ((1 << 56) - 1))  # without those eight bits
+    for found in (joined >> 40, joined >> 32, joined >> 24, number):
+        if found >> 24 & 0xFF:
+            yield IPv4Address(found & _LOW_32)
 
 
 def check_literal(host: str) -> None:
     """Refuse at the door what is wrong with a host already: a refused IP address, or one in a disguise.
 
-    A name passes: what it resolves to is checked when it is connected to.
+    A name passes: what it resolves to is checked when it is connected to. Digits and dots count whatever their form,
+    circled and full-width ones too: resolvers read them as plain ones (UTS 46).
 
     Raises:
         Invalid: with a message about ``configuration.url``.
     """
+    host = unicodedata.normalize("NFKC", host).replace("\u3002", ".")
     try:
         reason = refusal(host)
     except ValueError:

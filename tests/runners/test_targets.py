@@ -13,7 +13,7 @@ from aiohttp.abc import ResolveResult
 from scheduler.runners.base import RunFailed
 from scheduler.runners.http import HttpRunner
 from scheduler.runners.http_settings import check_timeout
-from scheduler.runners.targets import AddressRefused, HostRules, guarded_socket, refusal
+from scheduler.runners.targets import AddressRefused, HostRules, check_literal, guarded_socket, refusal
 from store.errors import Invalid
 from store.records import JSON
 from tests.runners.conftest import Serve
@@ -44,6 +44,12 @@ REFUSED_ADDRESSES = [
     "64:ff9b::a9fe:a9fe",
     "2002:a9fe:a9fe::1",
     "::ffff:0.0.0.0",
+    "64:ff9b:1::a9fe:a9fe",  # RFC 8215, the prefix 96 bits long; then 64, 56 and 48
+    "64:ff9b:1:2:a9:fea9:fe00:0",
+    "64:ff9b:1:2a9:fe:a9fe::",
+    "64:ff9b:1:a9fe:a9:fe00::",
+    "2001:0:102:304::5601:5601",  # Teredo: the client's address is kept inverted
+    "2001:0:a9fe:a9fe::f5fe:fdfc",
 ]
 
 
@@ -54,7 +60,8 @@ def test_an_address_where_no_agent_lives_is_refused(address: str) -> None:
 
 @pytest.mark.parametrize(
     "address", ["127.0.0.1", "10.1.2.3", "192.168.1.1", "172.16.0.1", "100.64.0.1", "93.184.216.34", "::1", "fd12::1",
-                "2606:2800:220:1::1", "::ffff:127.0.0.1"]
+                "2606:2800:220:1::1", "::ffff:127.0.0.1", "64:ff9b:1::a01:203",
+                "64:ff9b:1:a01:2:300::", "2001:0:102:304::f5fe:fdfc"]
 )  # fmt: skip
 def test_loopback_private_and_public_addresses_are_allowed(address: str) -> None:
     assert refusal(address) is None
@@ -66,6 +73,12 @@ def test_no_socket_is_made_for_a_refused_address(address: str) -> None:
 
     with pytest.raises(AddressRefused, match="does not connect there"):
         guarded_socket((family, socket.SOCK_STREAM, 6, "", (address, 80)))
+
+
+@pytest.mark.parametrize("host", ["①⑥⑨.254.169.254", "１６９.254.169.254", "169。254。169。254", "0ｘa9fea9fe"])
+def test_an_address_in_other_letters_is_the_same_address(host: str) -> None:
+    with pytest.raises(Invalid, match=r"configuration\.url: "):
+        check_literal(host)
 
 
 def check(**configuration: JSON) -> None:
