@@ -203,3 +203,15 @@ async def test_a_session_nobody_runs_is_ended_even_when_its_agent_has_moved_on(w
     (session,) = await before.history()
     assert (session.outcome, session.error_message) == (Outcome.INTERRUPTED, rules.INTERRUPTED)
     assert [failed.session_id for failed in before.told(AgentFailed)] == [orphan.id]
+
+
+async def test_a_young_session_whose_agent_is_elsewhere_may_still_be_on_its_way(stack: Stack) -> None:
+    await stack.agent("a", "HOLD")
+    young = a_session("a", started_at=at(3) - stack.settings.lease * 2 + SECOND)
+    await stack.watched.real.change_agent("a", with_history(young))
+
+    await stack.advance(MINUTE * 3)
+
+    (session,) = await stack.history()
+    assert session.outcome is Outcome.RUNNING
+    assert stack.told(AgentFailed) == []
