@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from scheduler.clock import Clock
 from scheduler.events import AgentLog, AgentProgress, Publish
+from scheduler.masking import Hide
 from scheduler.runners.result import storable
 from store.base import Store
 from store.errors import LeaseLost, StoreUnavailable
@@ -21,6 +22,7 @@ QUEUED_LIMIT = 256
 """Entries that may wait to be written; a run that tells faster than the store writes is held up here."""
 LOG_LINES_LIMIT = 10_000
 """Log lines kept of one session."""
+DROPPED_A_TURN = 100
 LOG_LINE_LIMIT = 8_000
 """Characters kept of one log line, and of a progress message."""
 RETRY = timedelta(seconds=1)
@@ -31,31 +33,46 @@ Entry: TypeAlias = AgentProgress | AgentLog
 class Journal:
     """The sink of one run. Its writer task starts with the first entry; ``close()`` returns when all is written.
 
-    What a run tells after that (a thread that cannot be stopped, a task it left behind) is not kept.
+    What a run tells after that (a thread that cannot be stopped, a task it left behind) is not kept. Every text passes
+    *hide* before it is cut.
     """
 
-    def __init__(self, store: Store, publish: Publish, clock: Clock, *, agent_id: str, session_id: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        publish: Publish,
+        clock: Clock,
+        *,
+        agent_id: str,
+        session_id: str,
+        hide: Hide = lambda text: text,
+    ) -> None:
         self._store = store
         self._publish = publish
         self._clock = clock
         self._agent_id = agent_id
         self._session_id = session_id
+        self._hide = hide
         self._queue: asyncio.Queue[Entry | None] = asyncio.Queue(QUEUED_LIMIT)
         self._writer: asyncio.Task[None] | None = None
         self._lines = 0
         self._closed = False
 
     async def progress(self, progress: Progress) -> None:
-        kept = Progress(progress.percent, storable(progress.message[:LOG_LINE_LIMIT]), progress.step, progress.of)
+        kept = Progress(
+            progress.percent, storable(self._hide(progress.message)[:LOG_LINE_LIMIT]), progress.step, progress.of
+        )
         await self._put(AgentProgress(self._agent_id, self._session_id, kept, self._clock.now()))
 
     async def log(self, level: str, message: str) -> None:
         self._lines += 1
         if self._lines > LOG_LINES_LIMIT:
+            if self._lines % DROPPED_A_TURN == 0:
+                await asyncio.sleep(0)  # nothing else here waits, and a run that only logs must hold nobody up
             return
         if self._lines == LOG_LINES_LIMIT:
             level, message = "warning", f"More than {LOG_LINES_LIMIT:,} lines: the rest of this run's log is not kept"
-        entry = LogEntry(self._clock.now(), level, storable(message[:LOG_LINE_LIMIT]))
+        entry = LogEntry(self._clock.now(), level, storable(self._hide(message)[:LOG_LINE_LIMIT]))
         await self._put(AgentLog(self._agent_id, self._session_id, entry))
 
     async def close(self) -> None:
@@ -73,6 +90,7 @@ class Journal:
 
     async def _put(self, entry: Entry) -> None:
         if self._closed:
+            await asyncio.sleep(0)  # nor must a task it left behind that never waits for anything else
             return
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all(), name=f"journal {self._session_id}")

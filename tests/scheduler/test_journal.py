@@ -130,6 +130,22 @@ async def test_what_is_told_after_the_end_is_not_kept_and_holds_up_nobody(stack:
     assert await messages(stack) == ["in time"]
 
 
+async def test_a_task_that_goes_on_telling_after_the_end_lets_others_go_on(stack: Stack) -> None:
+    journal = await a_journal(stack)
+    await journal.close()
+
+    async def never_silent() -> None:
+        while True:
+            await journal.progress(Progress(1))
+
+    task = asyncio.create_task(never_silent())
+    await stack.settled()
+
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+
+
 async def test_a_run_that_says_nothing_until_its_end_leaves_no_task_behind(stack: Stack) -> None:
     journal = await a_journal(stack)
     before = asyncio.all_tasks()
@@ -211,3 +227,48 @@ async def test_progress_is_held_between_0_and_100_and_an_unknown_level_becomes_i
 
     assert [event.progress.percent for event in stack.told(AgentProgress)] == [0, 100]
     assert [event.log.level for event in stack.told(AgentLog)] == ["info"]
+
+
+async def test_a_run_that_only_logs_lets_everybody_else_have_turns(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOG_LINES_LIMIT", 1)
+    journal = await a_journal(stack)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    await journal.log("info", "the last line that is kept")
+    await asyncio.sleep(0)
+    before = turns
+    for _ in range(10 * module.DROPPED_A_TURN):
+        await journal.log("info", "dropped")
+    task.cancel()
+
+    assert turns - before >= 9
+    await journal.close()
+
+
+async def test_every_text_is_hidden_before_it_is_cut(stack: Stack) -> None:
+    await stack.agent("a", "HOLD")
+    session_id = await stack.run()
+    journal = Journal(
+        stack.store,
+        stack.news.publish,
+        stack.clock,
+        agent_id="a",
+        session_id=session_id,
+        hide=lambda text: text.replace("s3cret", "***"),
+    )
+
+    await journal.log("info", "x" * (LOG_LINE_LIMIT - 3) + "s3cret")
+    await journal.progress(Progress(10, "with s3cret"))
+    await journal.close()
+
+    assert (await messages(stack))[0].endswith("x***")
+    assert [event.progress.message for event in stack.told(AgentProgress)] == ["with ***"]
