@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from handlers.auth import Role
@@ -112,8 +113,12 @@ async def seed(folder: Path, url: str) -> None:
             await _past_run(store, demo, start, chance)
         if demo.id == "embeddings":
             gap = Gap("gap", demo.id, Outcome.SKIPPED, 2, NOW - 50 * MINUTE, NOW - 40 * MINUTE, "The agent was busy")
-            await store.change_agent(demo.id, lambda agent, gap=gap: Change(agent, gaps=(gap,)))
+            await store.change_agent(demo.id, partial(_with_gap, gap))
     await store.close()
+
+
+def _with_gap(gap: Gap, agent: Agent) -> Change:
+    return Change(agent, gaps=(gap,))
 
 
 def _agent(demo: Demo, url: str) -> Agent:

@@ -35,13 +35,14 @@ export class Loader {
     this.#stripsAsked.clear();
     const running = this.#connection.ask("monitoring:subscribe", "agents");
     const stats = this.#connection.ask("monitoring:subscribe", "scheduler");
-    const [agents, runs] = await Promise.allSettled([this.reload(), this.#loadLastHour()]);
-    const snapshot = await running;
+    await this.#reloading?.catch(() => {}); // one that began before the break may hold what was before it
+    const results = await Promise.allSettled([this.reload(), this.#loadLastHour()]);
+    const [snapshot, numbers] = [await running, await stats];
     if (snapshot) this.#model.takeRunning(snapshot.sessions);
-    const numbers = await stats;
     if (numbers) this.#model.takeStats(numbers);
-    const failed = [agents, runs].find((result) => result.status === "rejected");
+    const failed = results.find((result) => result.status === "rejected");
     if (failed) throw failed.reason;
+    if (!snapshot || !numbers) throw new Error("The server did not answer.");
   }
 
   /** Load all agents anew; one reload at a time. */

@@ -32,6 +32,8 @@ const shell = new Shell(document.getElementById("app"), page, { signIn, signOut 
 hooks.unauthorised = () => signIn("The token is not valid any more.");
 hooks.limited = (error) => limited(error.retryAt);
 
+let turn = 0;
+
 function event(name, payload) {
   const wasScheduled = model.stats?.scheduledTasksCount;
   const isKnown = model.apply(name, payload);
@@ -48,12 +50,14 @@ function event(name, payload) {
 }
 
 async function fresh() {
+  const mine = (turn += 1);
   try {
     await loader.fresh();
   } catch (error) {
-    if (error.status !== 401) freshLater(error);
+    if (mine === turn && error.status !== 401) freshLater(error);
     return; // what is shown stays marked as old
   }
+  if (mine !== turn) return; // the connection broke meanwhile, and the next turn is at work
   connection.caughtUp();
   shell.caughtUp();
 }

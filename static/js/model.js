@@ -32,6 +32,8 @@ export class Model {
   #lastTold = 0;
   #seen = new Map(); // agent id -> when an event last spoke of it, to tell what a slow answer must not overwrite
   #counts = { at: 0, value: null };
+  #early = []; // events that came while the agents they speak of were still being loaded
+  #ended = new Set(); // sessions whose end was told: a snapshot that shows them running is older than that
 
   /** Call *watcher* with {agents: Set of ids, topics: Set} after changes; returns what ends that. */
   watch(watcher) {
@@ -93,6 +95,7 @@ export class Model {
       if (!ids.has(id) && (this.#seen.get(id) ?? 0) <= askedAt) this.agents.delete(id);
     }
     this.isLoaded = true;
+    for (const [name, event] of this.#early.splice(0)) this.apply(name, event);
     this.#listChanged();
   }
 
@@ -119,6 +122,7 @@ export class Model {
   takeRunning(sessions) {
     const running = new Set(sessions.map((session) => session.agentId));
     for (const session of sessions) {
+      if (this.#ended.has(session.id)) continue;
       const agent = this.agents.get(session.agentId);
       if (agent) this.#begin(agent, session);
       this.#keepRun(runOf(session));
@@ -142,7 +146,7 @@ export class Model {
       isPaused: task.isPaused,
       isRunning: task.isRunning,
     });
-    if (task.session) this.#begin(agent, task.session);
+    if (task.session && !this.#ended.has(task.session.id)) this.#begin(agent, task.session);
     else if (agent.run) this.#end(agent);
     this.#changed(agent);
   }
@@ -176,13 +180,23 @@ export class Model {
       return true;
     }
     this.#seen.set(event.agentId, performance.now());
+    if (name === "agent:completed" || name === "agent:failed") this.#noteEnd(event.sessionId);
     const agent = this.agents.get(event.agentId);
-    if (!agent) return false;
+    if (!agent) {
+      if (!this.isLoaded && this.#early.length < MOST_RUNS) this.#early.push([name, event]);
+      return !this.isLoaded;
+    }
     APPLY[name]?.(this, agent, event);
     return true;
   }
 
+  #noteEnd(sessionId) {
+    this.#ended.add(sessionId);
+    if (this.#ended.size > MOST_RUNS) this.#ended = new Set([...this.#ended].slice(MOST_RUNS / 2));
+  }
+
   started(agent, event) {
+    if (this.#ended.has(event.sessionId)) return;
     this.#begin(agent, { id: event.sessionId, startedAt: event.timestamp });
     Object.assign(agent, { name: event.agentName, lastRunAt: agent.run.startedAt, backoffUntil: null });
     this.#keepRun({ id: event.sessionId, agentId: agent.id, startedAt: agent.run.startedAt, outcome: "running" });
@@ -190,6 +204,7 @@ export class Model {
   }
 
   progress(agent, event) {
+    if (this.#ended.has(event.sessionId)) return;
     if (agent.run?.id !== event.sessionId) this.#begin(agent, { id: event.sessionId, startedAt: event.timestamp });
     takeProgress(agent.run, event);
     this.#touchAgent(agent.id);

@@ -1,7 +1,7 @@
 // The history of one agent: a chart of durations and pages of sessions, the newest first, kept up by events.
 
 import { agentPath, get } from "../api.js";
-import { ago, duration, fullTime, shortTime, zoneFor } from "../clock.js";
+import { ago, duration, fullTime, now, shortTime, zoneFor } from "../clock.js";
 import { fill, h, icon, setAttribute, setText } from "../dom.js";
 import { runOf } from "../model.js";
 import { agentLink } from "../router.js";
@@ -59,9 +59,12 @@ export class Sessions {
     this.#chart.themed();
   }
 
-  /** How long ago each began moves on. */
+  /** How long ago each began moves on, and how long one runs. */
   tick() {
-    for (const { element, at } of this.#ages) setText(element, ago(at));
+    for (const { element, at, took } of this.#ages) {
+      setText(element, ago(at));
+      if (took) setText(took, duration(now() - at));
+    }
   }
 
   select(sessionId) {
@@ -142,11 +145,12 @@ export class Sessions {
     const isGap = run.count !== undefined;
     const age = { element: h("span", { class: "sub" }, ago(run.startedAt)), at: run.startedAt };
     this.#ages.push(age);
+    if (run.outcome === "running") age.took = h("span", {}, duration(now() - run.startedAt));
     const badge = h("span", { class: "badge", "data-state": run.outcome }, icon(symbol), word);
     const row = h("tr", {},
       h("td", {}, isGap ? badge : h("a", { class: "session-link", href: agentLink(this.#agent.id, run.id) }, badge)),
       h("td", { title: fullTime(run.startedAt, zone) }, shortTime(run.startedAt, zone), " ", age.element),
-      h("td", {}, isGap ? (run.count === 1 ? "1 occurrence" : `${run.count} occurrences`) : duration(run.duration)),
+      h("td", {}, isGap ? (run.count === 1 ? "1 occurrence" : `${run.count} occurrences`) : age.took ?? duration(run.duration)),
       h("td", { class: "result" }, run.error ?? run.summary ?? ""));
     setAttribute(row, "aria-current", run.id === this.#selected ? "true" : null);
     return row;
