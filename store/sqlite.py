@@ -168,6 +168,10 @@ class SqliteStore:
         await self._write(lambda connection: history.end(connection, end))
 
     async def purge_sessions(self, agent_id: str, *, before: datetime, keep: int, limit: int) -> int:
+        # Most agents have nothing to remove most of the time: looking first keeps the writer for those that have.
+        look = partial(history.purgeable, agent_id=agent_id, before=before, keep=keep, limit=1)
+        if not await self._lister.call(look):
+            return 0
         return await self._write(partial(history.purge, agent_id=agent_id, before=before, keep=keep, limit=limit))
 
     # Threads

@@ -151,12 +151,17 @@ def _where(wanted: SessionFilter) -> tuple[str, list[Any]]:
 
 
 def purge(connection: sqlite3.Connection, agent_id: str, *, before: datetime, keep: int, limit: int) -> int:
+    ids = purgeable(connection, agent_id, before=before, keep=keep, limit=limit)
+    _remove(connection, ids)
+    return len(ids)
+
+
+def purgeable(connection: sqlite3.Connection, agent_id: str, *, before: datetime, keep: int, limit: int) -> list[str]:
+    """What ``purge`` would remove, found in the index alone."""
     bound = since_epoch(milliseconds(before))  # of both: what started later cannot have ended before
     old = _ids(connection, ENDED_BEFORE, agent_id, bound, bound, limit)
     beyond = _ids(connection, BEYOND_NEWEST, agent_id, keep, limit)
-    ids = list(dict.fromkeys(old + beyond))[:limit]
-    _remove(connection, ids)
-    return len(ids)
+    return list(dict.fromkeys(old + beyond))[:limit]
 
 
 def doomed(connection: sqlite3.Connection) -> list[str]:

@@ -278,6 +278,14 @@ async def test_a_long_listing_delays_neither_a_claim_nor_the_look_for_one(store:
     assert (await listing).items[0].is_running
 
 
+async def test_a_look_for_old_sessions_that_finds_none_waits_for_no_writer(store: SqliteStore) -> None:
+    await store.add_agent(an_agent("a"))
+    await store.change_agent("a", lambda agent: Change(agent, start=a_session("a", started_at=NOW)))
+
+    async with occupied(store._writer), asyncio.timeout(10):
+        assert await store.purge_sessions("a", before=NOW + MINUTE, keep=1, limit=10) == 0
+
+
 def test_a_loop_that_is_closed_first_leaves_no_thread_behind(tmp_path: Path) -> None:
     busy, go_on = threading.Event(), threading.Event()
 
