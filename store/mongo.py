@@ -14,7 +14,7 @@ from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ASCENDING, DESCENDING, ReadPreference, ReturnDocument
-from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
+from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidName, InvalidURI, PyMongoError
 
 from store.base import Edit
 from store.codec import (
@@ -99,7 +99,7 @@ class MongoStore:
 
         Raises:
             StoreUnavailable: no server answered within a few seconds, or it refused us.
-            Invalid: *uri* is not a MongoDB URI.
+            Invalid: *uri* is not a MongoDB URI, or *database* no name of a database.
         """
         if not uri.startswith(("mongodb://", "mongodb+srv://")):  # the driver would take any word for a host
             raise Invalid("MONGODB_URI is not usable: it must begin with mongodb:// or mongodb+srv://")
@@ -107,7 +107,14 @@ class MongoStore:
             client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(uri, tz_aware=True, **timeouts(uri))
         except (InvalidURI, ConfigurationError, ValueError) as error:
             raise Invalid(f"MONGODB_URI is not usable: {error}") from error
-        store = cls(client, database)
+        try:
+            store = cls(client, database)
+        except InvalidName as error:
+            client.close()
+            raise Invalid(
+                f"MONGODB_DB: {database!r} cannot be used; it accepts the name of a MongoDB database, without spaces "
+                'and none of / \\ . " $'
+            ) from error
         try:
             await store._bring_up()
         except BaseException:

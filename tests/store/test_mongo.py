@@ -96,6 +96,12 @@ async def test_what_is_no_uri_is_refused(uri: str) -> None:
         await MongoStore.open(uri, "neonhub")
 
 
+@pytest.mark.parametrize("name", ["a b", "a.b", "a/b", "a\\b", "$a", 'a"b'])
+async def test_a_name_that_no_database_can_have_is_refused_with_what_is_accepted(name: str) -> None:
+    with pytest.raises(Invalid, match=r"^MONGODB_DB: .* cannot be used; it accepts "):
+        await MongoStore.open("mongodb://127.0.0.1:1", name)
+
+
 def test_time_outs_of_the_uri_go_before_ours() -> None:
     assert timeouts("mongodb://host") == {
         "serverSelectionTimeoutMS": 3_000,
