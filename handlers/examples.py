@@ -65,7 +65,7 @@ FIELDS: Mapping[str, JSON] = {
     "progress": 40,
     "projectId": "project-7",
     "queuedTasksCount": 6,
-    "reason": "The server was down",
+    "reason": "The server was down, or could not reach its database",
     "retryCount": 0,
     "runningAgentsCount": 1,
     "scheduleEnabled": True,

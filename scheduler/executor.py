@@ -14,6 +14,7 @@ from scheduler import rules
 from scheduler.announcer import Announcer
 from scheduler.clock import Clock
 from scheduler.journal import Journal
+from scheduler.masking import Hide, hidden, hiding, secrets_in
 from scheduler.rules import Ending
 from scheduler.runners.base import Run, Runners
 from scheduler.runners.result import storable, summary
@@ -77,8 +78,15 @@ class Executor:
         session = await self._start(execution, up_since)
         if session is None:
             return
+        # Whatever a run tells, its configuration's secrets are not in it, whichever runner it is.
+        hide = hiding(secrets_in(execution.agent.configuration))
         journal = Journal(
-            self._store, self._announce.publish, self._clock, agent_id=session.agent_id, session_id=session.id
+            self._store,
+            self._announce.publish,
+            self._clock,
+            agent_id=session.agent_id,
+            session_id=session.id,
+            hide=hide,
         )
         run = Run(
             agent=execution.agent,
@@ -88,7 +96,7 @@ class Executor:
             sink=journal,
         )
         try:
-            ending = await self._work(execution, run, session)
+            ending = await self._work(execution, run, session, hide)
             ended_at = self._clock.now()
             await first_of(journal.close(), execution.given_up.wait())
         finally:
@@ -117,7 +125,7 @@ class Executor:
         await self._announce.started(change)
         return change.start
 
-    async def _work(self, execution: Execution, run: Run, session: Session) -> Ending:
+    async def _work(self, execution: Execution, run: Run, session: Session, hide: Hide) -> Ending:
         """Have the runner do its work; return when it has really ended."""
         if (cut := execution.cut) is not None:
             return cut
@@ -130,8 +138,8 @@ class Executor:
             execution.cancel(Ending(Outcome.TIMED_OUT, f"Timed out after {round(timeout / MILLISECOND)} ms"))
             await first_of(task, given_up.wait())
         if (cut := execution.cut) is not None:
-            return replace(cut, metrics=_kept(run.metrics))
-        return _ending(task, run)
+            return replace(cut, metrics=_kept(run.metrics, hide))
+        return _ending(task, run, hide)
 
     async def _called(self, run: Run) -> JSON:
         runner = self._runners.find(run.agent.agent_type, run.configuration)
@@ -221,25 +229,25 @@ class _End:
         return replace(self.edit(agent), end=None)
 
 
-def _ending(task: asyncio.Task[JSON], run: Run) -> Ending:
+def _ending(task: asyncio.Task[JSON], run: Run, hide: Hide) -> Ending:
     """How a runner that was not cut short ended; whatever it gave back, that can be told."""
-    metrics = _kept(run.metrics)
+    metrics = _kept(run.metrics, hide)
     if task.cancelled():
         return Ending(Outcome.FAILED, "The runner gave up: it was cancelled from within", metrics=metrics)
     try:
         error = task.exception()
         if error is not None:
-            return Ending(Outcome.FAILED, error_text(error), metrics=metrics)
-        return Ending(Outcome.COMPLETED, summary=summary(task.result()), metrics=metrics)
+            return Ending(Outcome.FAILED, error_text(error, hide), metrics=metrics)
+        return Ending(Outcome.COMPLETED, summary=summary(task.result(), hide), metrics=metrics)
     except Exception as unreadable:  # a result or an error that cannot even be turned into text
         logger.exception("session %s: what its runner gave back cannot be read", run.session_id)
         return Ending(Outcome.FAILED, f"The runner's result cannot be read: {type(unreadable).__name__}")
 
 
-def _kept(metrics: JSONObject) -> JSONObject:
+def _kept(metrics: JSONObject, hide: Hide) -> JSONObject:
     """*metrics* as JSON can carry them; a runner may have put anything there."""
     try:
-        kept: JSONObject = {str(key): _plain(value) for key, value in metrics.items()}
+        kept: JSONObject = {str(key): hidden(_plain(value), hide) for key, value in metrics.items()}
     except Exception:
         logger.exception("the metrics of a run cannot be kept")
         return {}
@@ -254,9 +262,9 @@ def _plain(value: JSON) -> JSON:
     return plain
 
 
-def error_text(error: BaseException) -> str:
+def error_text(error: BaseException, hide: Hide) -> str:
     """An exception as a sentence: its own text, with its type where that says too little by itself."""
-    text = storable(str(error))
+    text = storable(hide(str(error)))
     if not text:
         return type(error).__name__
     if isinstance(error, LookupError):

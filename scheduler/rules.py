@@ -43,7 +43,7 @@ OUT_OF_REACH = "Handed back: the server running it lost touch with the database"
 STOPPED = "Agent execution manually stopped"
 REPLACED = "Replaced: its next occurrence fell due while it ran"
 
-WHILE_DOWN = "The server was down"
+WHILE_DOWN = "The server was down, or could not reach its database"
 WHILE_RUNNING = "The agent was still running"
 WHILE_BUSY = "All slots were busy until a newer occurrence fell due"
 WHILE_PAUSED = "The agent was paused"

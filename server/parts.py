@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class Parts:
     board: StatusBoard
     retention: Retention
     tokens: Tokens
+    stopping: asyncio.Event
+    """Set when the end has begun: ``/health`` says so."""
 
 
 @asynccontextmanager
@@ -82,7 +85,11 @@ async def assemble(config: Config, store: Store, tokens: Tokens, environ: Mappin
         scheduler = Scheduler(store, runners, announcer, numbers, clock)
         service = AgentService(store, runners, scheduler, announcer, board, numbers, clock)
 
+        stopping = asyncio.Event()
+
         def faults() -> Sequence[str]:
+            if stopping.is_set():  # a load balancer is to send nothing more here, while runs have their grace
+                return ["The server is stopping"]
             # Anybody may ask for health: what exactly is wrong stands in the log.
             return ["The scheduler cannot do its work at present; its log says why"] if scheduler.trouble else []
 
@@ -102,7 +109,9 @@ async def assemble(config: Config, store: Store, tokens: Tokens, environ: Mappin
             shared=config.redis_url is not None,
         )
         sockets.attach(app)
-        yield Parts(app, sockets, scheduler, service, runners, board, Retention(store, numbers, clock), tokens)
+        yield Parts(
+            app, sockets, scheduler, service, runners, board, Retention(store, numbers, clock), tokens, stopping
+        )
 
 
 def runners_of(config: Config, environ: Mapping[str, str]) -> AbstractAsyncContextManager[RunnerRegistry]:

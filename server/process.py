@@ -23,6 +23,8 @@ from store.open import open_store
 
 logger = logging.getLogger(__name__)
 
+SAFE_SECRET = 32
+"""Bytes of a key for HS256 (RFC 7518, 3.2). A shorter one is let pass: tokens signed with it are out there."""
 STORE_TRIES = 10
 STORE_RETRY_S = 3.0
 PAGE_TOKEN_TTL = timedelta(days=7)
@@ -41,6 +43,8 @@ async def serve(config: Config, environ: Mapping[str, str]) -> int:
     stopped = asyncio.Event()
     _on_signals(stopped)
     tokens, is_new = open_tokens(config), wants_samples(config)
+    if config.jwt_secret is not None and len(config.jwt_secret.encode()) < SAFE_SECRET:
+        logger.warning("JWT_SECRET has fewer than %d bytes: whoever has a token can guess it (RFC 7518)", SAFE_SECRET)
     async with opened_store(config) as store, assemble(config, store, tokens, environ) as parts:
         if is_new:  # before listening: after a start on a taken port the store is there, and no longer new
             await add_samples(parts.service)
@@ -120,6 +124,7 @@ async def _working(parts: Parts, config: Config) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        parts.stopping.set()
         stop.set()
         if loop is not None:
             await loop

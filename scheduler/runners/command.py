@@ -14,7 +14,7 @@ from scheduler.runners.base import Run, RunFailed
 from scheduler.runners.http import order
 from scheduler.runners.process import REST_GRACE_S, ProcessGroup
 from scheduler.runners.programs import Program
-from scheduler.runners.stream import Intake, Line, LineSplitter, excerpt, stream_object
+from scheduler.runners.stream import LINES_A_TURN, Intake, Line, LineSplitter, excerpt, stream_object
 from scheduler.runners.waiting import see_through
 from store.errors import Invalid
 from store.records import JSON, JSONObject
@@ -139,8 +139,10 @@ class _Conversation:
     async def _hear(self, pipe: asyncio.StreamReader, on_line: _OnLine) -> None:
         splitter = LineSplitter()
         while chunk := await self._process.read(pipe):
-            for line in splitter.feed(chunk):
+            for number, line in enumerate(splitter.feed(chunk), 1):
                 await on_line(line)
+                if number % LINES_A_TURN == 0:
+                    await asyncio.sleep(0)
         for line in splitter.end():
             await on_line(line)
 

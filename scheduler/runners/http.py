@@ -15,6 +15,7 @@ from scheduler.runners.base import Run, RunFailed
 from scheduler.runners.http_settings import HttpSettings, http_settings
 from scheduler.runners.stream import (
     LINE_LIMIT,
+    LINES_A_TURN,
     EventDecoder,
     Intake,
     Line,
@@ -189,8 +190,10 @@ async def _texts(response: aiohttp.ClientResponse) -> AsyncGenerator[str, None]:
 async def _lines(response: aiohttp.ClientResponse) -> AsyncGenerator[Line, None]:
     splitter = LineSplitter()
     async for chunk in response.content.iter_any():
-        for line in splitter.feed(chunk):
+        for number, line in enumerate(splitter.feed(chunk), 1):
             yield line
+            if number % LINES_A_TURN == 0:
+                await asyncio.sleep(0)
     for line in splitter.end():
         yield line
 

@@ -120,8 +120,10 @@ class _Coroutine:
     async def __call__(self, run: Run) -> JSON:
         try:
             return await self._function(run)
-        except SystemExit as error:  # which would end the server, not only the run
-            raise _exited(error) from error
+        except (Exception, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            raise _contained(error) from error
 
 
 class _InThread:
@@ -166,10 +168,10 @@ class _Work:
             self._loop.call_soon_threadsafe(self.ended.set)
 
     def outcome(self) -> JSON:
-        if isinstance(self._error, SystemExit):
-            raise _exited(self._error) from self._error
-        if self._error is not None:
+        if isinstance(self._error, Exception | asyncio.CancelledError):
             raise self._error
+        if self._error is not None:
+            raise _contained(self._error) from self._error
         result: Any = self._result
         if inspect.isawaitable(result):
             if inspect.iscoroutine(result):
@@ -178,5 +180,8 @@ class _Work:
         return cast(JSON, result)
 
 
-def _exited(error: SystemExit) -> RunFailed:
-    return RunFailed(f"The agent called sys.exit({'' if error.code is None else repr(error.code)}).")
+def _contained(error: BaseException) -> RunFailed:
+    """The failure of a run that raised what is meant to end a whole process: ``sys.exit()``, KeyboardInterrupt."""
+    if isinstance(error, SystemExit):
+        return RunFailed(f"The agent called sys.exit({'' if error.code is None else repr(error.code)}).")
+    return RunFailed(f"The agent raised {type(error).__name__}{f': {error}' if str(error) else ''}.")

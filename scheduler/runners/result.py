@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 
+from scheduler.masking import Hide
 from store.records import SUMMARY_LIMIT
 
 
-def summary(result: object) -> str | None:
+def summary(result: object, hide: Hide = lambda text: text) -> str | None:
     """*result* as text, cut at ``SUMMARY_LIMIT`` characters: a string as it is, None as None, all else as JSON.
+
+    *hide* sees the text before it is cut, so that no half of a secret stays.
 
     A Python runner may return what JSON does not know; then it is its ``str()``.
     """
     if result is None:
         return None
     text = result if isinstance(result, str) else _as_json(result)
-    return storable(text[:SUMMARY_LIMIT])
+    return storable(hide(text)[:SUMMARY_LIMIT])
 
 
 def storable(text: str) -> str:

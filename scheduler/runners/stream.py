@@ -27,6 +27,8 @@ TEXT_LIMIT = 8 * 1024
 """Characters kept of one log line, progress message or error."""
 LOG_LIMIT = 10_000
 """Log lines kept of one run; what comes after is dropped, with one line that says so."""
+LINES_A_TURN = 50
+"""Lines taken before everybody else gets a turn of the event loop: a chatty agent holds nobody up."""
 METRICS_LIMIT = 64 * 1024
 """Characters of a run's metrics as JSON."""
 STREAM_KEYS = frozenset({"progress", "message", "currentStep", "totalSteps", "log", "result", "metrics", "error"})

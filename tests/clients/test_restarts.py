@@ -103,6 +103,22 @@ async def test_after_a_stop_in_mid_run_the_run_is_handed_back_and_the_client_mee
     assert (await session_of(server, second))["outcome"] == "completed"
 
 
+async def test_while_runs_have_their_grace_a_load_balancer_is_told_to_send_nothing_more(
+    tmp_path: Path, agent: HttpAgent, js: JsClients
+) -> None:
+    with server_process(tmp_path, SHUTDOWN_GRACE="60000") as server:
+        _, call = await in_mid_run(server, agent, js)
+
+        server.terminate()
+        async with server.rest() as rest, asyncio.timeout(PATIENCE_S):
+            while (health := await rest.get("/health")).status == 200:
+                pass
+        await call.end(result="got there in time")
+        code = await asyncio.to_thread(server.ended)
+
+    assert (health.status, health.body["error"], code) == (503, "The server is stopping.", 0)
+
+
 async def test_a_client_that_only_listens_does_not_hold_up_a_stop(server: ServerProcess, js: JsClients) -> None:
     polling = await js.connect(server.url, auth={"token": server.token()}, transports=("polling",))
     websocket = await js.connect(server.url, auth={"token": server.token()})

@@ -73,18 +73,35 @@ async def test_objects_and_partials_are_told_apart_by_what_calling_them_does() -
     assert await running(Plain()) is False
 
 
-@pytest.mark.parametrize("error", [ValueError("no luck"), StopIteration("odd"), KeyboardInterrupt()], ids=repr)
-async def test_what_a_thread_raises_is_the_failure(error: BaseException) -> None:
+@pytest.mark.parametrize("error", [ValueError("no luck"), StopIteration("odd")], ids=repr)
+async def test_what_a_thread_raises_is_the_failure(error: Exception) -> None:
     def work(run: ThreadRun) -> JSON:
         raise error
 
-    raised = None
-    try:  # not in a task: KeyboardInterrupt would stop the loop
+    raised: BaseException | None = None
+    try:
         await python_runner(work)(a_run())
-    except BaseException as caught:  # noqa: BLE001
+    except Exception as caught:  # noqa: BLE001
         raised = caught
 
     assert raised is error or (isinstance(raised, RuntimeError) and raised.__cause__ is error)
+
+
+class EndOfAll(BaseException):
+    """What some libraries raise to end a whole process."""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), KeyboardInterrupt("now"), EndOfAll("all")], ids=repr)
+async def test_what_is_meant_to_end_a_process_ends_the_run_only(error: BaseException) -> None:
+    async def coroutine(run: Run) -> JSON:
+        raise error
+
+    def plain(run: ThreadRun) -> JSON:
+        raise error
+
+    for function in (coroutine, plain):
+        with pytest.raises(RunFailed, match=f"The agent raised {type(error).__name__}.*{error}"):
+            await running(function)
 
 
 async def test_an_agent_that_exits_fails_its_run_and_not_the_server() -> None:
