@@ -26,7 +26,7 @@ from scheduler.clock import Clock
 from scheduler.cron import Span, Timetable, describe, dst_warnings, timetable
 from scheduler.events import Statistics
 from scheduler.explain import explain
-from scheduler.rules import MILLISECOND, grid
+from scheduler.occurrences import MILLISECOND, grid
 from store.base import Store
 from store.errors import Invalid
 from store.records import JSON, Agent, AgentFilter, AgentOrder, Gap, JSONObject, Outcome, Page, SessionFilter

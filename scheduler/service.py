@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from scheduler import rules
+from scheduler import commands, rules
 from scheduler.announcer import Announcer
 from scheduler.clock import Clock
 from scheduler.cron import timetable
@@ -93,14 +93,14 @@ class AgentService:
         now = self._clock.now()
         schedule = self._schedule(wanted, now)
         change = await self._store.change_agent(
-            agent_id, lambda agent: rules.save_schedule(agent, schedule, wanted.priority, now=now)
+            agent_id, lambda agent: commands.save_schedule(agent, schedule, wanted.priority, now=now)
         )
         return await self._told(change)
 
     async def unschedule(self, agent_id: str) -> Agent:
         """Forget the schedule; a run in progress goes on. An agent without one stays as it is."""
         now = self._clock.now()
-        return await self._told(await self._store.change_agent(agent_id, lambda a: rules.unschedule(a, now=now)))
+        return await self._told(await self._store.change_agent(agent_id, lambda a: commands.unschedule(a, now=now)))
 
     async def pause(self, agent_id: str) -> Agent:
         """Keep the schedule, but let nothing fire. ``NotFound`` without one; ``Conflict`` while the agent runs."""
@@ -109,7 +109,7 @@ class AgentService:
         def edit(agent: Agent) -> Change:
             nonlocal was_paused
             was_paused = agent.is_paused
-            return rules.pause(agent)
+            return commands.pause(agent)
 
         agent = (await self._store.change_agent(agent_id, edit)).agent
         if not was_paused:
@@ -120,7 +120,7 @@ class AgentService:
         """Let the schedule fire again. ``NotFound`` without one; ``Invalid`` when the agent is not paused."""
         now = self._clock.now()
         up_since = self._loop.up_since or now
-        change = await self._store.change_agent(agent_id, lambda a: rules.resume(a, now=now, up_since=up_since))
+        change = await self._store.change_agent(agent_id, lambda a: commands.resume(a, now=now, up_since=up_since))
         await self._announce.resumed(change)
         self._loop.wake()
         return change.agent
@@ -129,7 +129,7 @@ class AgentService:
         """Owe the agent a run, as soon as a slot is free. ``Conflict`` while it runs, waits for one, or is paused."""
         now, session_id = self._clock.now(), new_id()
         change = await self._store.change_agent(
-            agent_id, lambda a: rules.run_by_hand(a, now=now, session_id=session_id, context=context)
+            agent_id, lambda a: commands.run_by_hand(a, now=now, session_id=session_id, context=context)
         )
         await self._announce.lost(change)
         self._loop.wake()
@@ -137,7 +137,7 @@ class AgentService:
 
     async def stop(self, agent_id: str) -> StopAccepted:
         """Stop the run, whichever process runs it; the request is durable. ``Conflict`` when the agent does not run."""
-        change = await self._store.change_agent(agent_id, rules.request_stop)
+        change = await self._store.change_agent(agent_id, commands.request_stop)
         self._loop.cut(agent_id, Ending(Outcome.STOPPED, rules.STOPPED))
         return StopAccepted(agent_id, change.agent.session_id, ended=False)
 

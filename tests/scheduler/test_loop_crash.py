@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from scheduler import rules
+from scheduler import occurrences, rules
 from scheduler.events import AgentFailed
 from store.records import Agent, AgentStatus, Change, Lease, Outcome, Overlap, Session, Trigger
 from tests.support.clock import START
@@ -163,7 +163,7 @@ async def test_after_a_crashed_run_by_hand_the_occurrence_that_waited_is_still_r
 
 async def test_an_attempt_that_has_had_its_session_is_not_run_again(stack: Stack) -> None:
     await stack.agent("a", "HOLD", "1 8 * * *")
-    had = a_session("a", occurrence=rules.occurrence_key(at(1)))
+    had = a_session("a", occurrence=occurrences.occurrence_key(at(1)))
     await stack.watched.real.change_agent("a", with_history(had))
 
     await stack.advance(MINUTE)
@@ -177,7 +177,7 @@ async def test_an_attempt_that_has_had_its_session_is_not_run_again(stack: Stack
 async def test_what_was_missed_before_an_occurrence_that_is_refused_is_still_recorded(stack: Stack) -> None:
     await stack.agent("a", "HOLD", "* * * * *")
     await stack.service.pause("a")
-    had = a_session("a", occurrence=rules.occurrence_key(at(3)))
+    had = a_session("a", occurrence=occurrences.occurrence_key(at(3)))
     await stack.watched.real.change_agent("a", with_history(had))
     agent = await stack.get()
 

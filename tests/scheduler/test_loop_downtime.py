@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from scheduler import rules
+from scheduler import occurrences
 from scheduler.requests import ScheduleRequest
 from store.records import AgentStatus, MissedRuns, Outcome, Priority, Trigger
 from tests.support.clock import START
@@ -31,7 +31,7 @@ async def test_once_makes_one_run_of_all_that_was_missed_and_records_the_rest(wo
     assert (session.trigger, session.outcome) == (Trigger.CRON, Outcome.COMPLETED)
     (gap,) = await after.gaps()
     assert (gap.outcome, gap.count, gap.first_at, gap.last_at) == (Outcome.MISSED, 4, at(1), at(4))
-    assert gap.reason == rules.WHILE_DOWN
+    assert gap.reason == occurrences.WHILE_DOWN
     assert after.news.gaps() == [gap]
     assert (await after.get()).next_run_at == at(6)
 
@@ -103,8 +103,8 @@ async def test_what_fell_due_before_and_after_the_start_is_told_apart(world: Wor
     (session,) = await after.history("a")
     assert (session.scheduled_for, session.missed) == (at(6), 5)
     assert [(gap.outcome, gap.count, gap.first_at, gap.last_at, gap.reason) for gap in await after.gaps("a")] == [
-        (Outcome.MISSED, 3, at(1), at(3), rules.WHILE_DOWN),
-        (Outcome.SKIPPED, 2, at(4), at(5), rules.WHILE_BUSY),
+        (Outcome.MISSED, 3, at(1), at(3), occurrences.WHILE_DOWN),
+        (Outcome.SKIPPED, 2, at(4), at(5), occurrences.WHILE_BUSY),
     ]
 
 
@@ -148,7 +148,7 @@ async def test_what_passed_while_an_agent_was_paused_is_skipped_also_across_a_re
 
     (gap,) = await after.gaps()
     assert (gap.outcome, gap.count, gap.first_at, gap.last_at) == (Outcome.SKIPPED, 3, at(1), at(3))
-    assert gap.reason == rules.WHILE_PAUSED
+    assert gap.reason == occurrences.WHILE_PAUSED
     assert agent.next_run_at == at(4)
 
 
@@ -190,5 +190,5 @@ async def test_what_a_paused_schedule_passed_over_is_recorded_when_another_one_t
     await stack.service.save_schedule("a", ScheduleRequest("*/5 * * * *"))
 
     (gap,) = await stack.gaps()
-    assert (gap.count, gap.first_at, gap.last_at, gap.reason) == (2, at(1), at(2), rules.WHILE_PAUSED)
+    assert (gap.count, gap.first_at, gap.last_at, gap.reason) == (2, at(1), at(2), occurrences.WHILE_PAUSED)
     assert stack.news.gaps() == [gap]

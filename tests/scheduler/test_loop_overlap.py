@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from scheduler import rules
+from scheduler import occurrences, rules
 from scheduler.events import AgentFailed
 from store.records import AgentStatus, Outcome, Overlap, Trigger
 from tests.support.clock import START
@@ -23,7 +23,7 @@ async def test_skip_lets_the_run_go_on_and_records_what_it_passed_over_in_one_ro
 
     (gap,) = await stack.gaps()
     assert (gap.outcome, gap.count, gap.first_at, gap.last_at) == (Outcome.SKIPPED, 3, at(2), at(4))
-    assert gap.reason == rules.WHILE_RUNNING
+    assert gap.reason == occurrences.WHILE_RUNNING
     assert len(await stack.history()) == 1
 
 
@@ -126,7 +126,7 @@ async def test_a_stop_takes_the_queued_run_with_it_and_records_it(stack: Stack) 
     agent = await stack.get()
     assert (agent.status, agent.pending, agent.next_run_at) == (AgentStatus.IDLE, None, at(3))
     (gap,) = await stack.gaps()
-    assert (gap.count, gap.first_at, gap.reason) == (1, at(2), rules.WHEN_STOPPED)
+    assert (gap.count, gap.first_at, gap.reason) == (1, at(2), occurrences.WHEN_STOPPED)
 
 
 async def test_a_stop_wins_over_a_replacement_that_waits_for_a_stubborn_run(stack: Stack) -> None:
@@ -161,7 +161,7 @@ async def test_an_occurrence_that_waited_for_a_slot_until_the_next_one_came_is_r
         2,
         at(1),
         at(2),
-        rules.WHILE_BUSY,
+        occurrences.WHILE_BUSY,
     )
 
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from scheduler import rules
+from scheduler import occurrences
 from scheduler.events import AgentCompleted, AgentFailed, AgentStarted, Event
 from scheduler.requests import ScheduleRequest
 from store.errors import Conflict, Invalid, NotFound
@@ -51,7 +51,7 @@ class Epoch:
 
     def count(self, before: datetime) -> int:
         last = before - MILLISECOND if self.until is None else self.until
-        span = rules.grid(self.schedule).span(self.since + MILLISECOND, last) if last > self.since else None
+        span = occurrences.grid(self.schedule).span(self.since + MILLISECOND, last) if last > self.since else None
         return span.count if span else 0
 
 
@@ -157,7 +157,7 @@ class Life(RuleBasedStateMachine):
         last = epochs[-1] if epochs and epochs[-1].until is None else None
         schedule = agent.schedule if agent.is_scheduled else None
         if last is not None:
-            if schedule is not None and rules.grid(schedule) == rules.grid(last.schedule):
+            if schedule is not None and occurrences.grid(schedule) == occurrences.grid(last.schedule):
                 return
             last.until = self.world.clock.now()
         if schedule is not None:
@@ -193,7 +193,7 @@ class Life(RuleBasedStateMachine):
     def _on_the_grid(self, agent: Agent) -> None:
         assert (agent.next_run_at is not None) == agent.is_scheduled
         if agent.schedule is not None and agent.next_run_at is not None:
-            assert rules.grid(agent.schedule).span(agent.next_run_at, agent.next_run_at)
+            assert occurrences.grid(agent.schedule).span(agent.next_run_at, agent.next_run_at)
 
     def _all_accounted_for(self, agent: Agent, sessions: list[Session]) -> None:
         owed = sum(epoch.count(agent.next_run_at or self.world.clock.now()) for epoch in self._epochs[agent.id])

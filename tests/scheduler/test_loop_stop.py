@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from scheduler import rules
+from scheduler import commands, rules
 from scheduler.events import AgentCompleted, AgentFailed
 from scheduler.loop import BEAT, CANCEL_WAIT
 from scheduler.runners.base import Run
@@ -117,7 +117,7 @@ async def test_a_run_that_ended_before_it_could_be_stopped_has_completed(stack: 
     stack.watched.hold("change_agent")
     stack.runners.succeed("a")
     await stack.settled()
-    await stack.watched.real.change_agent("a", rules.request_stop)
+    await stack.watched.real.change_agent("a", commands.request_stop)
 
     stack.watched.let_go("change_agent")
     await stack.settled()

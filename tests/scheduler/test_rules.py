@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scheduler import rules
+from scheduler import commands, occurrences, rules
 from scheduler.rules import Ending
 from scheduler.settings import SchedulerSettings
 from store.errors import Conflict, Invalid, LeaseLost, NotFound
@@ -48,13 +48,13 @@ def claimed(agent: Agent) -> Agent:
 
 def running(agent: Agent, **given: Any) -> tuple[Agent, Session]:
     """*agent* in the middle of a session."""
-    session = a_session("a", occurrence=rules.occurrence_key(NOW), lease_id=LEASE.id, **given)
+    session = a_session("a", occurrence=occurrences.occurrence_key(NOW), lease_id=LEASE.id, **given)
     return replace(agent, lease=LEASE, session_id=session.id, status=AgentStatus.RUNNING), session
 
 
 def a_queued(minutes: float, **given: Any) -> Pending:
     moment = at(minutes)
-    return Pending(moment, Trigger.CRON, rules.occurrence_key(moment), moment, **given)
+    return Pending(moment, Trigger.CRON, occurrences.occurrence_key(moment), moment, **given)
 
 
 def start(agent: Agent, minutes: float, *, up: float = -60) -> Change:
@@ -78,7 +78,7 @@ def test_a_start_writes_session_status_and_grid_in_one_change() -> None:
     assert change.start is not None
     assert (change.start.id, change.start.occurrence, change.start.lease_id) == (
         "new",
-        rules.occurrence_key(at(1)),
+        occurrences.occurrence_key(at(1)),
         LEASE.id,
     )
     assert (change.agent.status, change.agent.session_id, change.agent.last_run_at, change.agent.next_run_at) == (
@@ -128,7 +128,7 @@ def test_a_newer_occurrence_takes_the_place_of_a_queued_run_which_is_recorded() 
 
 
 def test_a_newer_occurrence_takes_the_place_of_a_retry_which_had_its_session() -> None:
-    retry = a_pending(trigger=Trigger.RETRY, occurrence=rules.occurrence_key(NOW), attempt=2)
+    retry = a_pending(trigger=Trigger.RETRY, occurrence=occurrences.occurrence_key(NOW), attempt=2)
 
     change = start(every_minute(pending=retry), 1)
 
@@ -137,7 +137,7 @@ def test_a_newer_occurrence_takes_the_place_of_a_retry_which_had_its_session() -
 
 
 def test_a_retry_that_is_not_yet_due_stays_when_all_that_fell_was_missed_and_is_skipped() -> None:
-    retry = a_pending(trigger=Trigger.RETRY, occurrence=rules.occurrence_key(NOW), attempt=2, due_at=at(9))
+    retry = a_pending(trigger=Trigger.RETRY, occurrence=occurrences.occurrence_key(NOW), attempt=2, due_at=at(9))
 
     change = start(every_minute(missed_runs=MissedRuns.SKIP, pending=retry), 3.5, up=3.2)
 
@@ -209,7 +209,7 @@ def test_pieces_of_one_gap_come_in_the_order_of_their_moments() -> None:
     agent, _session = running(every_minute(pending=a_queued(1), next_run_at=at(2)))
 
     skipped = rules.overlap(agent, now=at(2), up_since=NOW)
-    dropped = rules.unschedule(skipped.agent, now=at(2.5))
+    dropped = commands.unschedule(skipped.agent, now=at(2.5))
 
     (newer,), (older,) = skipped.gaps, dropped.gaps
     assert newer.first_at > older.first_at
@@ -218,9 +218,9 @@ def test_pieces_of_one_gap_come_in_the_order_of_their_moments() -> None:
 
 def test_a_stop_needs_a_run_that_has_begun() -> None:
     with pytest.raises(Conflict):
-        rules.request_stop(every_minute())
+        commands.request_stop(every_minute())
     with pytest.raises(Conflict):
-        rules.request_stop(claimed(every_minute()))
+        commands.request_stop(claimed(every_minute()))
 
 
 # Ending
@@ -296,7 +296,7 @@ def test_an_agent_that_was_claimed_and_not_started_is_as_it_was_before() -> None
 
 def test_a_start_that_wrote_only_its_history_is_completed_before_its_end() -> None:
     session = a_session(
-        "a", occurrence=rules.occurrence_key(at(3)), scheduled_for=at(3), started_at=at(3.2), lease_id=LEASE.id
+        "a", occurrence=occurrences.occurrence_key(at(3)), scheduled_for=at(3), started_at=at(3.2), lease_id=LEASE.id
     )
 
     change = recover(every_minute(pending=a_queued(0)), session, 3.5)
@@ -339,22 +339,22 @@ def test_an_end_that_wrote_only_its_history_is_settled_as_it_ended(outcome: Outc
 
 
 def test_a_run_by_hand_takes_the_place_of_a_queued_one_which_is_recorded() -> None:
-    change = rules.run_by_hand(every_minute(pending=a_queued(0)), now=at(0.5), session_id="promised", context={})
+    change = commands.run_by_hand(every_minute(pending=a_queued(0)), now=at(0.5), session_id="promised", context={})
 
     assert spans(change) == [(Outcome.SKIPPED, 1, NOW, NOW)]
-    assert change.gaps[0].reason == rules.WHEN_RUN_BY_HAND
+    assert change.gaps[0].reason == occurrences.WHEN_RUN_BY_HAND
     assert change.agent.next_run_at == at(1)
 
 
 def test_a_run_by_hand_needs_an_agent_that_neither_runs_nor_is_paused() -> None:
     for agent in (claimed(every_minute()), every_minute(is_paused=True), every_minute(pending=a_pending())):
         with pytest.raises(Conflict):
-            rules.run_by_hand(agent, now=NOW, session_id="promised", context={})
+            commands.run_by_hand(agent, now=NOW, session_id="promised", context={})
 
 
 def save(agent: Agent, minutes: float = 0.5, priority: Priority = Priority.NORMAL, **given: Any) -> Change:
     wanted = a_schedule(**{"expression": "* * * * *", "anchor": at(minutes), **given})
-    return rules.save_schedule(agent, wanted, priority, now=at(minutes))
+    return commands.save_schedule(agent, wanted, priority, now=at(minutes))
 
 
 def test_the_same_schedule_changes_nothing() -> None:
@@ -406,23 +406,23 @@ def test_a_running_agent_goes_on_running_when_it_is_rescheduled() -> None:
 def test_forgetting_a_schedule_that_is_not_there_changes_nothing() -> None:
     agent = an_agent("a", status=AgentStatus.ERROR, last_error="it broke")
 
-    assert rules.unschedule(agent, now=NOW) == Change(agent)
+    assert commands.unschedule(agent, now=NOW) == Change(agent)
 
 
 def test_pausing_needs_a_schedule_and_no_run() -> None:
     with pytest.raises(NotFound):
-        rules.pause(an_agent())
+        commands.pause(an_agent())
     with pytest.raises(NotFound):
-        rules.pause(every_minute(enabled=False, next_run_at=None))
+        commands.pause(every_minute(enabled=False, next_run_at=None))
     with pytest.raises(Conflict):
-        rules.pause(claimed(every_minute()))
+        commands.pause(claimed(every_minute()))
 
 
 def test_resuming_needs_a_schedule_that_is_paused() -> None:
     with pytest.raises(NotFound):
-        rules.resume(an_agent(), now=NOW, up_since=NOW)
+        commands.resume(an_agent(), now=NOW, up_since=NOW)
     with pytest.raises(Invalid):
-        rules.resume(every_minute(), now=NOW, up_since=NOW)
+        commands.resume(every_minute(), now=NOW, up_since=NOW)
 
 
 def test_a_paused_agent_is_never_due() -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from scheduler import rules
+from scheduler import occurrences
 from scheduler.events import AgentPaused, AgentResumed, AgentStatusChanged, OccurrencesLost
 from scheduler.requests import AgentPatch, NewAgent, ScheduleRequest
 from store.errors import Conflict, Invalid, NotFound, StoreUnavailable
@@ -205,7 +205,7 @@ async def test_occurrences_that_a_command_displaces_are_told(stack: Stack) -> No
     await stack.service.unschedule("a")
 
     (lost,) = stack.told(OccurrencesLost)
-    assert (lost.gap.count, lost.gap.first_at, lost.gap.reason) == (1, at(2), rules.WHEN_RESCHEDULED)
+    assert (lost.gap.count, lost.gap.first_at, lost.gap.reason) == (1, at(2), occurrences.WHEN_RESCHEDULED)
 
 
 # Pause and resume
