@@ -4,7 +4,7 @@ import { token } from "./token.js";
 
 const SILENCE = 36_000; // the server pings every 25 s: after this long without a sign, the line may be dead
 const GIVE_UP = 5000; // after this long without a connection it is called offline
-const CROWDED_RETRY = 10_000;
+const CROWDED_RETRY = 5000;
 const TOKEN_CODES = new Set(["TOKEN_MISSING", "TOKEN_INVALID"]);
 
 export const EVENTS = [

@@ -1,6 +1,7 @@
 // A list of any length of which only what is on the screen exists. Rows have one height and keep their order in the
 // document, so that keyboard and screen reader meet them as the eye does.
 
+const SPARE = 40;
 const BEYOND = 6; // rows kept above and below the screen
 
 export class VirtualRows {
@@ -10,6 +11,7 @@ export class VirtualRows {
   #make;
   #fill;
   #made = new Map(); // item's id -> {element, ...} as `make` gave it
+  #spare = []; // rows that left the screen, to be filled anew
   #rowHeight = 0;
   #scheduled = false;
   #onScroll = () => this.#soon();
@@ -105,6 +107,7 @@ export class VirtualRows {
       if (wanted.has(id)) continue;
       row.element.remove();
       this.#made.delete(id);
+      if (this.#spare.length < SPARE) this.#spare.push(row);
     }
   }
 
@@ -112,7 +115,8 @@ export class VirtualRows {
     const item = this.items[index];
     let row = this.#made.get(item.id);
     if (!row) {
-      row = this.#make();
+      row = this.#spare.pop() ?? this.#make();
+      row.item = null; // whatever it showed before
       this.#made.set(item.id, row);
     }
     if (row.index !== index) row.element.style.transform = `translateY(${index * this.#rowHeight}px)`;

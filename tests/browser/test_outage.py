@@ -11,8 +11,8 @@ import pytest
 
 from store.records import Agent
 from store.sqlite import SqliteStore
-from tests.browser.conftest import show, signed_in
-from tests.support.browser import Page
+from tests.browser.conftest import address, show, signed_in
+from tests.support.browser import Browser, Page
 from tests.support.http_agent import HttpAgent
 from tests.support.server_process import ServerProcess, server_process
 
@@ -88,6 +88,20 @@ async def test_an_agent_made_elsewhere_appears_when_it_first_runs(
 
         await call.end(result="")
         await page.sees(f"{ROW} .badge", "Completed")
+
+
+async def test_one_page_too_many_says_so_and_gets_in_when_there_is_room(
+    chromium: Browser, page: Page, tmp_path: Path
+) -> None:
+    with server_process(tmp_path, SOCKET_MAX_PER_USER="1") as server:
+        async with chromium.page() as first:
+            await signed_in(first, server)
+            await page.goto(address(server))
+            await page.sees(".banner", "too many pages open")
+            await page.sees(".connection", "Offline")
+
+        await page.sees(".connection", "Live")
+        page.forgive(LOST)
 
 
 async def test_a_view_of_an_agent_survives_the_restart(page: Page, mortal: ServerProcess, agent: HttpAgent) -> None:
