@@ -50,10 +50,19 @@ def kept_secret(data_dir: Path) -> str:
             _make(path)
         secret = path.read_text().strip()
     except OSError as error:
-        raise BadSetting(f"DATA_DIR: the token secret cannot be kept there: {error}") from error
+        raise BadSetting(
+            f"DATA_DIR: {data_dir} cannot be used ({_why(error)}); set it to a folder that this server may make and "
+            "write in"
+        ) from error
     if len(secret) < 32:
         raise BadSetting(f"DATA_DIR: {path} holds no usable secret; remove it to have a new one made")
     return secret
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "it is not a folder, nor in one"
+    return (error.strerror or type(error).__name__).lower()
 
 
 def _make(path: Path) -> None:

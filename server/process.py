@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -96,14 +97,19 @@ async def _listening(parts: Parts, config: Config) -> AsyncIterator[str]:
         try:
             await site.start()
         except OSError as error:
-            why = os.strerror(error.errno).lower() if error.errno else str(error)
             raise CannotListen(
-                f"Cannot listen on {config.host}:{config.port} ({why}): set HOST or PORT to another one"
+                f"Cannot listen on {config.host}:{config.port} ({_why(error)}): set HOST or PORT to another one"
             ) from error
         yield f"http://{_shown_host(config.host)}:{runner.addresses[0][1]}"
     finally:
         await parts.sockets.shutdown()
         await runner.cleanup()
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):  # whose numbers are not those of the operating system
+        return str(error.strerror).lower()
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 def _shown_host(host: str) -> str:

@@ -158,6 +158,18 @@ class TestProcess:
         assert log == (f"Cannot listen on 127.0.0.1:{port} (address already in use): set HOST or PORT to another one\n")
         assert sorted(stored(tmp_path / "data")) == ["file-inventory", "system-survey"]
 
+    def test_a_host_that_is_none_is_one_line_that_says_so(self, tmp_path: Path) -> None:
+        with started(
+            tmp_path, HOST="999.1.1.1", JWT_SECRET=SECRET, SAMPLE_AGENTS="false", LOG_LEVEL="error"
+        ) as process:
+            _, log = process.communicate(timeout=30)
+
+        assert process.returncode == 2
+        assert log.startswith("Cannot listen on 999.1.1.1:")
+        assert log.count("\n") == 1
+        assert "name" in log  # "name or service not known", as the system puts it
+        assert "error -" not in log
+
 
 def started(folder: Path, **variables: str) -> subprocess.Popen[str]:
     """``python -m server`` in *folder*, with these variables and no other of the server's."""

@@ -40,11 +40,23 @@ def test_a_secret_that_was_damaged_stops_the_start(tmp_path: Path) -> None:
         kept_secret(tmp_path)
 
 
-def test_a_data_folder_that_cannot_be_made_stops_the_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inside", [".", "data"])
+def test_a_data_folder_that_is_a_file_stops_the_start_in_plain_words(tmp_path: Path, inside: str) -> None:
     (tmp_path / "file").write_text("")
+    data_dir = tmp_path / "file" / inside
 
-    with pytest.raises(BadSetting, match="DATA_DIR: the token secret cannot be kept there"):
-        kept_secret(tmp_path / "file" / "data")
+    with pytest.raises(BadSetting) as refused:
+        kept_secret(data_dir)
+
+    assert str(refused.value) == (
+        f"DATA_DIR: {data_dir} cannot be used (it is not a folder, nor in one); set it to a folder that this "
+        "server may make and write in"
+    )
+
+
+def test_a_data_folder_that_takes_no_files_is_told_without_the_names_of_ours() -> None:
+    with pytest.raises(BadSetting, match=r"^DATA_DIR: /proc cannot be used \([a-z ]+\); set it to a folder"):
+        kept_secret(Path("/proc"))
 
 
 def test_tokens_made_with_the_kept_secret_are_accepted_by_the_next_start(tmp_path: Path) -> None:
