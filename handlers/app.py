@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import aiohttp_cors
 from aiohttp import web
 
 from handlers.agents import AgentCommands, AgentHandlers
@@ -24,22 +23,13 @@ from handlers.overview import KnownRunners, NoRunners, OverviewHandlers
 from handlers.pages import PageHandlers
 from handlers.schedules import ScheduleCommands, ScheduleHandlers
 from handlers.sessions import SessionHandlers
+from handlers.sharing import share
 from handlers.status import StatusHandlers
 from scheduler.clock import Clock, SystemClock
 from store.base import Store
 
 API_VERSION = "1.0.0"
 BODY_LIMIT = 1024 * 1024
-EXPOSED_HEADERS = (
-    "RateLimit-Limit",
-    "RateLimit-Remaining",
-    "RateLimit-Reset",
-    "Retry-After",
-    "X-Request-Id",
-    "Location",
-)
-ALLOWED_HEADERS = ("Authorization", "Content-Type", "X-Request-Id")
-PREFLIGHT_KEPT_S = 600
 
 
 class Service(AgentCommands, ScheduleCommands, Protocol):
@@ -101,20 +91,10 @@ def build_app(
         ]
     )
     app.add_routes([*status.open_routes(), *DocsHandlers(API_VERSION).routes(), *pages.routes()])
-    _share(app, shared, settings.origins)
+    share(app, shared, settings.origins)
     app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.append(_watching_loop(metrics))
     return app
-
-
-def _share(app: web.Application, routes: Iterable[web.AbstractRoute], origins: Sequence[str]) -> None:
-    """Let pages of *origins* call *routes*, with a token in a header; cookies play no part here."""
-    options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
-        expose_headers=EXPOSED_HEADERS, allow_headers=ALLOWED_HEADERS, max_age=PREFLIGHT_KEPT_S
-    )
-    cors = aiohttp_cors.setup(app, defaults=dict.fromkeys(origins, options))
-    for route in routes:
-        cors.add(route)
 
 
 def _watching_loop(metrics: Metrics) -> Callable[[web.Application], AsyncIterator[None]]:

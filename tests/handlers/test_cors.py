@@ -90,3 +90,27 @@ async def test_a_page_of_another_origin_may_read_nothing(shared: Stack) -> None:
     answer = await shared.get("/api/agents", headers={"Origin": "https://evil.example"})
 
     assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/api/nothing", 404), ("PUT", "/api/agents", 405)])
+async def test_what_is_no_route_may_be_read_as_such(shared: Stack, method: str, path: str, status: int) -> None:
+    answer = await shared.call(method, path, headers={"Origin": ORIGIN})
+    unknown = await shared.call(method, path, headers={"Origin": "https://evil.example"})
+
+    assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (status, ORIGIN)
+    assert "RateLimit-Limit" in answer.headers["Access-Control-Expose-Headers"]
+    assert unknown.status == status
+    assert "Access-Control-Allow-Origin" not in unknown.headers
+
+
+async def test_a_preflight_of_what_is_no_route_is_granted_so_that_its_answer_can_be_read(shared: Stack) -> None:
+    asked = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization"}
+
+    granted = await shared.call("OPTIONS", "/api/nothing", token=None, headers=asked | {"Origin": ORIGIN})
+    refused = await shared.call("OPTIONS", "/api/nothing", token=None, headers=asked | {"Origin": f"{ORIGIN}.example"})
+
+    assert (granted.status, granted.headers["Access-Control-Allow-Origin"]) == (200, ORIGIN)
+    assert "PATCH" in granted.headers["Access-Control-Allow-Methods"]
+    assert "Authorization" in granted.headers["Access-Control-Allow-Headers"]
+    assert refused.status == 404
+    assert "Access-Control-Allow-Origin" not in refused.headers
