@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -50,11 +51,22 @@ async def serve(config: Config, environ: Mapping[str, str]) -> int:
         if is_new:  # before listening: after a start on a taken port the store is there, and no longer new
             await add_samples(parts.service)
         async with _listening(parts, config) as url, _working(parts, config):
+            _spare_collections()
             _greet(parts, config, url)
             await stopped.wait()
             logger.info("stopping: runs have %g s to end", config.shutdown_grace.total_seconds())
     logger.info("stopped")
     return 0
+
+
+def _spare_collections() -> None:
+    """Have Python's collector look less often at what lives long: thousands of sockets, and all that was imported.
+
+    With its own thresholds it stops the process for hundreds of milliseconds, again and again, while clients connect.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 def _on_signals(stopped: asyncio.Event) -> None:
