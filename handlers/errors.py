@@ -86,6 +86,13 @@ def failure(status: int, message: str, *, headers: dict[str, str] | None = None,
     return web.json_response({"success": False, "error": message, **more}, status=status, headers=headers)
 
 
+def defect(what: str, error: BaseException | None, reference: str) -> web.Response:
+    """Log why *what* failed, and answer with nothing but *reference*, which is in the log."""
+    logger.error("%s failed", what, exc_info=error, extra={"requestId": reference})
+    message = f"Something went wrong on our side. If it happens again, report it with the id {reference}."
+    return failure(500, message, id=reference)
+
+
 def _service_answer(request: web.Request, error: ServiceError) -> web.Response:
     status, message = status_of(error), str(error)
     if status == 400:
@@ -110,10 +117,7 @@ def _field_errors(error: ServiceError) -> list[JSONObject]:
 
 
 def _defect_answer(request: web.Request, error: Exception) -> web.Response:
-    reference = request[REQUEST_ID]
-    logger.error("%s %s failed", request.method, request.path[:200], exc_info=error, extra={"requestId": reference})
-    message = f"Something went wrong on our side. If it happens again, report it with the id {reference}."
-    return failure(500, message, id=reference)
+    return defect(f"{request.method} {request.path[:200]}", error, request[REQUEST_ID])
 
 
 def _http_answer(request: web.Request, error: web.HTTPException) -> web.Response:

@@ -15,6 +15,7 @@ from datetime import timedelta
 from aiohttp import web
 
 from handlers.auth import Role
+from handlers.parsing import AppRunner
 from server.config import Config
 from server.first_run import add_samples, wants_samples
 from server.keys import open_tokens
@@ -102,7 +103,7 @@ async def opened_store(config: Config) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def _listening(parts: Parts, config: Config) -> AsyncIterator[str]:
     """Serve requests; on the way out part from the sockets first, which would else hold the shutdown up."""
-    runner = web.AppRunner(parts.app, access_log=None, handle_signals=False)
+    runner = AppRunner(parts.app)
     await runner.setup()
     try:
         site = web.TCPSite(runner, config.host, config.port, shutdown_timeout=3.0)
