@@ -11,6 +11,9 @@ from tests.support.browser import Browser, Page, browser
 from tests.support.http_agent import HttpAgent, http_agent
 from tests.support.server_process import Rest, ServerProcess, server_process
 
+MODULES = "/static/icon.svg"
+"""A document of the server's origin that loads nothing: for tests that try a module of the page by itself."""
+
 
 def address(server: ServerProcess, role: Role = Role.USER, *, view: str = "", user: str = "alice") -> str:
     """The link that signs in; *view* as ``agents`` is not part of it, since the token takes its place."""

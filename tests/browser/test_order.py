@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import MODULES
 from tests.support.browser import Page
 from tests.support.server_process import ServerProcess
 
@@ -20,7 +21,7 @@ RUNNING = {"id": "s", "agentId": "a", "startedAt": AT, "outcome": "running", "pr
 
 async def model(page: Page, server: ServerProcess, *steps: tuple[str, Any]) -> Any:
     """The agent ``a`` after these calls of a new model's methods."""
-    await page.goto(server.url)
+    await page.goto(f"{server.url}{MODULES}")
     return await page.evaluate(
         """async (steps) => {
             const { Model } = await import("/static/js/model.js");

@@ -11,7 +11,7 @@ import pytest
 
 from store.records import Agent, Schedule, milliseconds
 from store.sqlite import SqliteStore
-from tests.browser.conftest import signed_in
+from tests.browser.conftest import MODULES, signed_in
 from tests.support.browser import Page
 from tests.support.http_agent import HttpAgent
 from tests.support.server_process import Rest, ServerProcess, server_process
@@ -91,7 +91,7 @@ async def test_the_focused_row_outlives_scrolling(crowded: ServerProcess, page: 
 async def test_progress_is_drawn_once_a_frame_and_no_more_than_ten_times_a_second(
     server: ServerProcess, page: Page
 ) -> None:
-    await signed_in(page, server)
+    await page.goto(f"{server.url}{MODULES}")
 
     told = await page.evaluate(
         """async () => {
@@ -129,7 +129,7 @@ async def test_progress_moves_without_animations_that_would_draw_in_between(
 
 
 async def test_the_feed_is_bounded_and_holds_one_entry_of_a_runs_progress(server: ServerProcess, page: Page) -> None:
-    await signed_in(page, server)
+    await page.goto(f"{server.url}{MODULES}")
 
     sizes = await page.evaluate(
         """async () => {

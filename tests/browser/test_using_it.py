@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import pytest_asyncio
 
-from tests.browser.conftest import show, signed_in
+from tests.browser.conftest import MODULES, show, signed_in
 from tests.support.browser import Browser, Page
 from tests.support.http_agent import HttpAgent
 from tests.support.server_process import Rest, ServerProcess
@@ -231,7 +231,7 @@ class TestAcrossAChangeOfTheClock:
         await rest.call("DELETE", "/api/agents/night")
 
     async def test_the_marks_of_an_axis_are_those_the_clock_shows(self, page: Page, server: ServerProcess) -> None:
-        await signed_in(page, server)
+        await page.goto(f"{server.url}{MODULES}")
 
         shown = await page.evaluate(
             """async () => {
