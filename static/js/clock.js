@@ -113,10 +113,14 @@ export function duration(ms) {
   return span(ms + SECOND / 2);
 }
 
-/** "in 4 min 12 s", counted so that it reaches 0 at the moment itself. */
+/**
+ * "in 4 min 12 s", counted so that it reaches 0 at the moment itself. Without a connection nobody knows what became of
+ * a moment that has passed since.
+ */
 export function countdown(at) {
   const left = at - now();
-  return left > 0 ? `in ${span(left + SECOND - 1)}` : "due now";
+  if (left > 0) return `in ${span(left + SECOND - 1)}`;
+  return document.documentElement.hasAttribute("data-stale") ? "was due" : "due now";
 }
 
 /** "12 s ago", "3 min ago": in the largest unit alone. */

@@ -192,7 +192,18 @@ async def test_the_durations_are_a_chart_that_can_be_heard(page: Page, server: S
     await show(page, "agent/busy")
     await page.sees(".durations canvas")
 
-    assert "Durations of 3 runs" in (await page.attribute(".durations", "aria-label") or "")
+    heard = await page.attribute(".durations", "aria-label") or ""
+    assert heard.startswith("Durations of ")
+    assert " failed." in heard
+
+
+async def test_looking_at_everything_costs_few_requests(page: Page, server: ServerProcess, busy: str) -> None:
+    await signed_in(page, server)
+    for view in (*VIEWS, f"agent/busy/{busy}", "agents", "timeline", "agents"):
+        await show(page, view)
+        await page.sees(MARKS[view.split("/")[0]])
+
+    assert await page.requests("/api/") <= 10
 
 
 async def test_older_sessions_come_by_page(page: Page, server: ServerProcess, rest: Rest, agent: HttpAgent) -> None:
