@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
@@ -26,6 +27,8 @@ DROPPED_A_TURN = 100
 LOG_LINE_LIMIT = 8_000
 """Characters kept of one log line, and of a progress message."""
 RETRY = timedelta(seconds=1)
+GATHER_S = 0.01
+"""From one write to the next; what a run tells meanwhile is written, told and sent together. The first never waits."""
 
 Entry: TypeAlias = AgentProgress | AgentLog
 
@@ -57,6 +60,7 @@ class Journal:
         self._writer: asyncio.Task[None] | None = None
         self._lines = 0
         self._closed = False
+        self._closing = asyncio.Event()
 
     async def progress(self, progress: Progress) -> None:
         kept = Progress(
@@ -78,6 +82,7 @@ class Journal:
     async def close(self) -> None:
         """Write what is queued, then end. To be called once, when the run has ended."""
         self._closed = True
+        self._closing.set()
         if self._writer is not None:
             await self._queue.put(None)
             await self._writer
@@ -107,9 +112,18 @@ class Journal:
                     break
                 entry = self._queue.get_nowait()
             done = entry is None
+            began = asyncio.get_running_loop().time()
             if batch and await self._write(batch):
                 for written in batch:
                     await self._publish(written)
+            if not done:
+                await self._gather(until=began + GATHER_S)
+
+    async def _gather(self, *, until: float) -> None:
+        """Let entries come together until then, or until there will be no more."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._closing.wait()
 
     async def _write(self, batch: Sequence[Entry]) -> bool:
         """Write a batch, for as long as it takes; False when it cannot be: the session has ended without us, say."""

@@ -59,6 +59,22 @@ async def test_what_comes_quickly_is_written_in_batches(stack: Stack) -> None:
     assert [event.progress.percent for event in stack.told(AgentProgress)] == list(range(100))
 
 
+async def test_what_is_told_soon_after_a_write_is_gathered_and_written_together(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GATHER_S", 3600.0)
+    journal = await a_journal(stack)
+    for number in range(5):
+        await journal.log("info", str(number))
+        await stack.settled()
+    assert [event.log.message for event in stack.told(AgentLog)] == ["0"]
+
+    await journal.close()
+
+    assert stack.watched.calls["add_journal"] == 2
+    assert await messages(stack) == ["0", "1", "2", "3", "4"]
+
+
 async def test_nothing_is_told_before_it_is_written(stack: Stack) -> None:
     journal = await a_journal(stack)
     stack.watched.hold("add_journal")
