@@ -4,13 +4,11 @@
 // a second cost the views no more than ten.
 
 import { HOUR, DAY, moment, now } from "./clock.js";
+import { agentOf, FAILURES, OF_EVENTS, outcomeOf, runOf, takeProgress } from "./wire.js";
 
 const FRAME = 100; // the shortest time between two tellings
 export const STRIP = 20; // runs of an agent that its row shows
 const MOST_RUNS = 8000; // sessions and gaps of all agents that are remembered
-const STOPPED = /^(Agent execution manually stopped|Replaced:)/;
-
-export const FAILURES = new Set(["failed", "timed_out", "interrupted"]);
 
 export class Model {
   /** By id. See `agentOf` for their members. */
@@ -316,58 +314,3 @@ const APPLY = {
   "agent:paused": (model, agent) => model.paused(agent, true),
   "agent:resumed": (model, agent) => model.paused(agent, false),
 };
-
-/** The event does not carry the outcome; its sentence tells. */
-function outcomeOf(error) {
-  if (STOPPED.test(error)) return "stopped";
-  if (error.startsWith("Timed out")) return "timed_out";
-  return /^(Interrupted|Handed back):/.test(error) ? "interrupted" : "failed";
-}
-
-const OF_EVENTS = ["status", "isPaused", "isRunning", "lastRunAt", "retryCount", "lastError", "backoffUntil"];
-
-function agentOf(row) {
-  return {
-    id: row.id,
-    name: row.name,
-    type: row.agentType,
-    status: row.status,
-    priority: row.schedulePriority,
-    expression: row.scheduleExpression,
-    zone: row.scheduleTimezone,
-    enabled: row.scheduleEnabled,
-    words: row.scheduleWords,
-    isPaused: row.isPaused,
-    isRunning: row.isRunning ?? row.status === "RUNNING",
-    nextRunAt: row.nextRunAt === undefined ? undefined : moment(row.nextRunAt),
-    lastRunAt: row.lastRunAt === undefined ? undefined : moment(row.lastRunAt),
-    retryCount: row.retryCount ?? 0,
-    lastError: row.lastError ?? null,
-    backoffUntil: moment(row.backoffUntil),
-  };
-}
-
-/** A row of /api/sessions, or of a snapshot, as it is kept. */
-export function runOf(row) {
-  const isGap = row.count !== undefined;
-  return {
-    // A gap may be told by an event before it is read: both must have one id.
-    id: isGap ? `gap ${row.agentId} ${row.firstAt}` : row.id,
-    agentId: row.agentId,
-    outcome: row.outcome,
-    startedAt: moment(isGap ? row.firstAt : row.startedAt),
-    completedAt: moment(isGap ? row.lastAt : row.completedAt),
-    duration: row.duration,
-    error: isGap ? row.reason : row.errorMessage,
-    summary: row.outputSummary,
-    count: row.count,
-    trigger: row.trigger,
-  };
-}
-
-function takeProgress(run, told) {
-  run.progress = told.progress;
-  run.message = told.message ?? "";
-  run.step = told.currentStep ?? null;
-  run.of = told.totalSteps ?? null;
-}

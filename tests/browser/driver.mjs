@@ -82,6 +82,14 @@ const commands = {
     }, by);
   },
 
+  // Seconds of processor time by process of the browser.
+  async processes() {
+    const session = await browser.newBrowserCDPSession();
+    const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+    await session.detach();
+    return Object.fromEntries(processInfo.map(({ type, id, cpuTime }) => [`${type} ${id}`, cpuTime]));
+  },
+
   seen({ page }) {
     const { problems, addresses } = pages.get(page);
     return { problems, addresses };

@@ -2,7 +2,7 @@
 
 import { clockTime, DAY, duration, shortTime, zoneFor } from "../clock.js";
 import { fill, h, setAttribute } from "../dom.js";
-import { FAILURES } from "../model.js";
+import { FAILURES } from "../wire.js";
 
 const HEIGHT = 150;
 let library = null;

@@ -2,7 +2,7 @@
 
 import { clockTime, duration, now, zoneFor } from "../clock.js";
 import { h, setAttribute, setText } from "../dom.js";
-import { FAILURES } from "../model.js";
+import { FAILURES } from "../wire.js";
 import { agentLink } from "../router.js";
 import { outcome } from "../state.js";
 

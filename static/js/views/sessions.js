@@ -3,9 +3,9 @@
 import { agentPath, get } from "../api.js";
 import { ago, duration, fullTime, now, shortTime, zoneFor } from "../clock.js";
 import { fill, h, icon, setAttribute, setText } from "../dom.js";
-import { runOf } from "../model.js";
 import { agentLink } from "../router.js";
 import { outcome } from "../state.js";
+import { runOf } from "../wire.js";
 import { choice } from "./fields.js";
 import { Durations } from "./durations.js";
 
