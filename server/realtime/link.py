@@ -130,7 +130,9 @@ class Link:
 
     def _hold(self, frame: Frame) -> None:
         outbox = self._outbox
-        outbox.put(frame, self._loop.time(), collapse=self.congested)
+        # Only what the client does not take is collapsed: not what waits its turn, nor what follows a replay.
+        stuck = outbox.cost > CHUNK_BYTES if self._wire is None else self._wire.paused
+        outbox.put(frame, self._loop.time(), collapse=stuck and not outbox.replaying)
         too_many = self._wire is None and outbox.cost > 0 and len(outbox) > POLL_PACKETS
         too_much = outbox.cost > self.server.buffer_bytes and len(outbox) > 1  # one frame alone may be larger
         if too_many or too_much:

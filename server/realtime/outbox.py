@@ -15,13 +15,19 @@ class _Waiting(NamedTuple):
 class Outbox:
     """Frames in the order they were made. References only: the bytes are shared with every other recipient."""
 
-    __slots__ = ("_waiting", "_number", "_replayed_at", "cost")
+    __slots__ = ("_waiting", "_number", "_replayed_at", "_replays", "cost")
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str | int, _Waiting] = OrderedDict()
         self._number = 0
         self._replayed_at = 0.0
+        self._replays = 0
         self.cost = 0
+
+    @property
+    def replaying(self) -> bool:
+        """Whether frames of a replay wait: a client on its way back is late through no fault of its own."""
+        return self._replays > 0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -46,6 +52,7 @@ class Outbox:
     def put_replay(self, frame: Frame, now: float) -> None:
         """Append a frame of a replay: never collapsed, not counted against the bound."""
         self._number += 1
+        self._replays += 1
         self._waiting[self._number] = _Waiting(frame, now, 0)
 
     def take(self, limit: int, now: float) -> list[Frame]:
@@ -57,12 +64,14 @@ class Outbox:
             self.cost -= waiting.cost
             if not waiting.cost:
                 self._replayed_at = now
+                self._replays -= 1
             size += len(waiting.frame.wire)
             frames.append(waiting.frame)
         return frames
 
     def clear(self) -> None:
         self._waiting.clear()
+        self._replays = 0
         self.cost = 0
 
     def age(self, now: float) -> float:

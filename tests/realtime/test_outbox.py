@@ -59,3 +59,17 @@ def test_the_age_is_that_of_the_oldest_frame() -> None:
     outbox.put(Frame("4b"), 12.0, collapse=False)
 
     assert outbox.age(15.0) == 5.0
+
+
+def test_a_replay_counts_as_under_way_until_its_last_frame_is_taken() -> None:
+    outbox = Outbox()
+    outbox.put_replay(Frame("4missed"), 0.0)
+    outbox.put_replay(Frame("4missed too"), 0.0)
+    outbox.put(Frame("4live"), 0.0, collapse=False)
+
+    before = outbox.replaying
+    outbox.take(1, 0.0)
+    between = outbox.replaying
+    outbox.take(1, 0.0)
+
+    assert (before, between, outbox.replaying) == (True, True, False)
