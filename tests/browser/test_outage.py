@@ -49,29 +49,17 @@ async def test_a_server_that_is_killed_is_missed_and_then_caught_up_with(
         await page.sees(".banner", "No connection to the server. What you see is from")
         await page.sees(".connection", "Offline")
 
+    store = await SqliteStore.open(mortal.data_dir)
+    await store.add_agent(Agent("two", "Made meanwhile", "HTTP_AGENT", NOW, NOW))
+    await store.close()
     await asyncio.to_thread(mortal.start)
     await page.sees(".connection", "Live")
+    await page.sees(".agent-name", "Made meanwhile")
     await page.misses(".banner")
     assert await page.attribute("html", "data-stale") is None
     await page.misses(f"{ROW} .badge", "30 %")
     await show(page, "agent/one")
     await page.sees(".sessions tbody .badge", "interrupted")
-
-
-async def test_what_was_made_meanwhile_is_there_after_a_restart(page: Page, mortal: ServerProcess) -> None:
-    page.forgive(LOST)
-    await signed_in(page, mortal)
-    await page.sees(".empty h2", "No agents yet")
-    mortal.kill()
-    await page.sees(".connection", "Reconnecting")
-    store = await SqliteStore.open(mortal.data_dir)
-    await store.add_agent(Agent("two", "Made meanwhile", "HTTP_AGENT", NOW, NOW))
-    await store.close()
-
-    await asyncio.to_thread(mortal.start)
-
-    await page.sees(".agent-name", "Made meanwhile")
-    await page.sees(".connection", "Live")
 
 
 async def test_an_agent_made_elsewhere_appears_when_it_first_runs(
