@@ -94,7 +94,7 @@ def _scheduler(store: Store, lateness: Lateness) -> Scheduler:
     return Scheduler(store, OneRunner(), announcer, SchedulerSettings(max_concurrent=50), clock)
 
 
-async def measure_lateness(seconds: float) -> None:
+async def measure_lateness(seconds: float) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         async with open_store(mongodb_uri=None, mongodb_db="", data_dir=Path(folder)) as store:
             period = timedelta(seconds=AGENTS / RUNS_PER_S)
@@ -114,11 +114,13 @@ async def measure_lateness(seconds: float) -> None:
             stop.set()
             await task
     runs = len(lateness.ms)
-    print(f"{AGENTS:,} scheduled agents (filled in {filled:.1f} s), {runs / seconds:.1f} runs/s for {seconds:g} s:")
+    lines = [f"{AGENTS:,} scheduled agents (filled in {filled:.1f} s), {runs / seconds:.1f} runs/s for {seconds:g} s:"]
     for name, values in (("session's start", lateness.cut_ms), ("event published", lateness.ms)):
         p50, p99, worst = _percentiles(values)
-        print(f"  late, {name}: p50 {p50:.1f} ms, p99 {p99:.1f} ms, worst {worst:.1f} ms")
-    print(f"  CPU: {cpu / seconds * 100:.0f} % of one core, {cpu / runs * 1000:.2f} ms per run")
+        lines.append(f"- late, {name}: p50 {p50:.1f} ms, p99 {p99:.1f} ms, worst {worst:.1f} ms")
+    lines.append(f"- CPU: {cpu / seconds * 100:.0f} % of one core, {cpu / runs * 1000:.2f} ms per run")
+    print("\n".join(lines))
+    return lines
 
 
 def _percentiles(values: list[float]) -> tuple[float, float, float]:
@@ -126,7 +128,8 @@ def _percentiles(values: list[float]) -> tuple[float, float, float]:
     return statistics.median(ranked), ranked[int(len(ranked) * 0.99)], ranked[-1]
 
 
-async def measure_idle_turn() -> None:
+async def measure_idle_turn() -> list[str]:
+    lines = []
     for count in (100, IDLE_AGENTS):
         with tempfile.TemporaryDirectory() as folder:
             async with open_store(mongodb_uri=None, mongodb_db="", data_dir=Path(folder)) as store:
@@ -139,12 +142,14 @@ async def measure_idle_turn() -> None:
                     await scheduler.turn()
                 wall = (time.perf_counter() - began) / IDLE_TURNS * 1e6
                 cpu = (time.process_time() - cpu) / IDLE_TURNS * 1e6
-        print(f"a turn with nothing due, {count:,} scheduled: {wall:.0f} µs, {cpu:.0f} µs of it CPU")
+        lines.append(f"- a turn with nothing due, {count:,} scheduled: {wall:.0f} µs, {cpu:.0f} µs of it CPU")
+        print(lines[-1])
+    return lines
 
 
-async def main(seconds: float) -> None:
-    await measure_idle_turn()
-    await measure_lateness(seconds)
+async def main(seconds: float) -> list[str]:
+    """Both, as lines of Markdown."""
+    return [*await measure_idle_turn(), "", *await measure_lateness(seconds)]
 
 
 if __name__ == "__main__":

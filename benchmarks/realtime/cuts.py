@@ -139,7 +139,7 @@ async def _until_level(made: Clients, cut_at: int) -> int:
         report = await made.ask("report")
         newest = max(c["last"] for c in report)
         if all(c["live"] and c["last"] >= newest - 2 and c["connects"] > 1 for c in report):
-            return max(c["levelAt"] for c in report) - cut_at
+            return int(max(c["levelAt"] for c in report) - cut_at)
         await asyncio.sleep(0.1)
     return -1
 

@@ -51,6 +51,14 @@ def median(loads: list[Load], what: Callable[[Load], float]) -> float:
     return statistics.median(what(item) for item in loads)
 
 
+def cpu_by_scene(results: dict[str, dict[str, list[Load]]]) -> dict[str, dict[str, float]]:
+    """Microseconds of CPU per delivery, by scene and server."""
+    return {
+        scene: {name: median(loads, lambda item: item.cpu_us) for name, loads in by_peer.items()}
+        for scene, by_peer in results.items()
+    }
+
+
 def report(results: dict[str, dict[str, list[Load]]]) -> list[str]:
     """The table, a row a scene and a peer."""
     lines = ["| scene | server | CPU per delivery | latency p50 | p99 | memory per idle socket | time to connect |"]
