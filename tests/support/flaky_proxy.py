@@ -24,6 +24,7 @@ class FlakyProxy:
         self._clients: set[asyncio.StreamWriter] = set()
         self._silent: set[asyncio.StreamWriter] = set()
         self.tasks: set[asyncio.Task[None]] = set()
+        self._closing: list[asyncio.StreamWriter] = []
         self._fuse: int | None = None
         self.refusing = False
         self.url = ""
@@ -55,6 +56,8 @@ class FlakyProxy:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        for writer in self._closing:  # one whose peer reads nothing more would never be done
+            writer.transport.abort()
         for _ in range(20):  # turns of the loop in which connections under way come in and are refused
             await asyncio.sleep(0)
 
@@ -78,6 +81,7 @@ class FlakyProxy:
             for writer in (client, server):
                 if writer is not None:
                     writer.close()  # what was passed on arrives; a connection that was to be reset is reset already
+                    self._closing.append(writer)
 
     async def _pass_on(
         self,
@@ -135,4 +139,6 @@ async def flaky_proxy(target: str) -> AsyncIterator[FlakyProxy]:
         proxy.refusing = True
         server.close()
         await proxy.close()
+        if (abort_clients := getattr(server, "abort_clients", None)) is not None:  # since Python 3.13
+            abort_clients()
         await server.wait_closed()

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 PATIENCE_S = 10.0
+CLOSING = aiohttp.ClientWSTimeout(ws_close=0.2)
 RECORD_SEPARATOR = "\x1e"
 
 
@@ -101,16 +102,23 @@ class RawClients:
         self.http = http
         self.url = f"{url}{path}"
         self._base = f"{url}{path}?EIO=4&transport="
+        self._sockets: list[aiohttp.ClientWebSocketResponse] = []
 
     async def websocket(self, sid: str | None = None, **options: Any) -> RawSocket:
         """A WebSocket; with *sid*, the one a polling session is to be upgraded to."""
         url = f"{self._base}websocket" + (f"&sid={sid}" if sid else "")
-        raw = RawSocket(await self.http.ws_connect(url, max_msg_size=0, **options))
+        socket = await self.http.ws_connect(url, max_msg_size=0, timeout=CLOSING, **options)
+        self._sockets.append(socket)
+        raw = RawSocket(socket)
         if sid is None:
             hello = await raw.receive()
             assert isinstance(hello, str)
             raw.hello = json.loads(hello[1:])
         return raw
+
+    async def close(self) -> None:
+        """Let go of every WebSocket, whatever its server is up to."""
+        await asyncio.gather(*(socket.close() for socket in self._sockets), return_exceptions=True)
 
     async def polling(self) -> RawPolling:
         raw = RawPolling(self.http, f"{self._base}polling")
@@ -123,4 +131,8 @@ async def raw_clients(
     url: str, path: str = "/socket.io/", *, trust: ssl.SSLContext | None = None
 ) -> AsyncIterator[RawClients]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust or True, limit=0)) as http:
-        yield RawClients(http, url, path)
+        clients = RawClients(http, url, path)
+        try:
+            yield clients
+        finally:
+            await clients.close()
