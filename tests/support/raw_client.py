@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 PATIENCE_S = 10.0
-CLOSING = aiohttp.ClientWSTimeout(ws_close=0.2)
+CLOSING = aiohttp.ClientWSTimeout(ws_close=2.0)
 RECORD_SEPARATOR = "\x1e"
 
 
