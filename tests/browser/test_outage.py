@@ -65,6 +65,7 @@ async def test_a_server_that_is_killed_is_missed_and_then_caught_up_with(
 async def test_an_agent_made_elsewhere_appears_when_it_first_runs(
     page: Page, mortal: ServerProcess, agent: HttpAgent
 ) -> None:
+    page.forgive(LOST)  # its server may end before the page does
     async with mortal.rest() as rest:
         await signed_in(page, mortal)
         await page.sees(".empty h2", "No agents yet")
