@@ -147,7 +147,7 @@ def load_client() -> Path:
     built = Path(tempfile.gettempdir()) / f"sioload-{os.getuid()}"
     source = HERE / "sioload.c"
     if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
-        subprocess.run(["cc", "-O2", "-w", "-o", str(built), str(source)], check=True)
+        subprocess.run(["cc", "-O2", "-o", str(built), str(source), "-lz"], check=True)
     return built
 
 
