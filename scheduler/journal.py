@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
@@ -56,11 +55,12 @@ class Journal:
         self._agent_id = agent_id
         self._session_id = session_id
         self._hide = hide
-        self._queue: asyncio.Queue[Entry | None] = asyncio.Queue(QUEUED_LIMIT)
+        self._waiting: list[Entry] = []
+        self._room = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
+        self._resting: asyncio.Future[None] | None = None
         self._lines = 0
         self._closed = False
-        self._closing = asyncio.Event()
 
     async def progress(self, progress: Progress) -> None:
         kept = Progress(
@@ -82,14 +82,15 @@ class Journal:
     async def close(self) -> None:
         """Write what is queued, then end. To be called once, when the run has ended."""
         self._closed = True
-        self._closing.set()
         if self._writer is not None:
-            await self._queue.put(None)
+            self._wake()
             await self._writer
 
     def abandon(self) -> None:
         """End without writing the rest: the session has passed to somebody else."""
         self._closed = True
+        self._waiting = []
+        self._room.set()
         if self._writer is not None:
             self._writer.cancel()
 
@@ -97,33 +98,48 @@ class Journal:
         if self._closed:
             await asyncio.sleep(0)  # nor must a task it left behind that never waits for anything else
             return
+        while len(self._waiting) >= QUEUED_LIMIT:
+            self._room.clear()
+            await self._room.wait()
+        self._waiting.append(entry)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all(), name=f"journal {self._session_id}")
-        await self._queue.put(entry)
+        elif len(self._waiting) == 1:
+            self._wake()
 
     async def _write_all(self) -> None:
-        done = False
-        while not done:
-            batch: list[Entry] = []
-            entry = await self._queue.get()
-            while entry is not None:
-                batch.append(entry)
-                if self._queue.empty():
-                    break
-                entry = self._queue.get_nowait()
-            done = entry is None
-            began = asyncio.get_running_loop().time()
-            if batch and await self._write(batch):
+        loop = asyncio.get_running_loop()
+        next_at = loop.time()
+        while True:
+            if not self._waiting and not self._closed:
+                await self._rest()
+            # Only now: a run that tells something less often than that never needs the timer.
+            if loop.time() < next_at and not self._closed:
+                await self._rest(until=next_at)
+            if not self._waiting:
+                return
+            next_at = loop.time() + GATHER_S
+            batch, self._waiting = self._waiting, []
+            self._room.set()
+            if await self._write(batch):
                 for written in batch:
                     await self._publish(written)
-            if not done:
-                await self._gather(until=began + GATHER_S)
 
-    async def _gather(self, *, until: float) -> None:
-        """Let entries come together until then, or until there will be no more."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
-                await self._closing.wait()
+    async def _rest(self, *, until: float | None = None) -> None:
+        """Wait for the first entry or the end; with *until*, let entries come together until then or the end."""
+        loop = asyncio.get_running_loop()
+        self._resting = loop.create_future()
+        timer = None if until is None else loop.call_at(until, self._wake)
+        try:
+            await self._resting
+        finally:
+            self._resting = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._resting is not None and not self._resting.done():
+            self._resting.set_result(None)
 
     async def _write(self, batch: Sequence[Entry]) -> bool:
         """Write a batch, for as long as it takes; False when it cannot be: the session has ended without us, say."""

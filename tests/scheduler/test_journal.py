@@ -109,6 +109,27 @@ async def test_a_run_that_tells_faster_than_the_store_writes_is_held_up(
     assert len(await messages(stack)) == 100
 
 
+async def test_a_run_that_is_held_up_when_its_session_is_given_up_goes_on(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUEUED_LIMIT", 1)
+    journal = await a_journal(stack)
+    stack.watched.hold("add_journal")
+
+    async def tell() -> None:
+        for number in range(3):
+            await journal.log("info", str(number))
+
+    telling = asyncio.create_task(tell())
+    await stack.settled()
+    assert not telling.done()
+
+    journal.abandon()
+    stack.watched.let_go("add_journal")
+    await telling
+    assert stack.told(AgentLog) == []
+
+
 async def test_it_goes_on_in_order_when_the_store_is_back(stack: Stack) -> None:
     journal = await a_journal(stack)
     await journal.log("info", "before")
