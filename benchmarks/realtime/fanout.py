@@ -1,4 +1,4 @@
-"""Fan-out beside its peers: CPU per delivery, latency, memory per socket and time to connect; medians of rounds.
+"""Fan-out beside its peers: CPU per delivery, latency, memory of an idle socket and time to connect; medians of rounds.
 
 ``python -m benchmarks.realtime.fanout [rounds]``
 """
@@ -8,78 +8,137 @@ from __future__ import annotations
 import asyncio
 import statistics
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-from benchmarks.realtime.peers import Load, load, peer, source_agent
+from benchmarks.realtime.loadclient import SETTLE_S, load_clients
+from benchmarks.realtime.peers import Peer, PeerFailed, peer, source_agent
+
+T = TypeVar("T")
 
 PEERS = ("ours", "node", "stock")
+WARM_UP_SOCKETS, WARM_UP_S = 50, 0.5
+REST_S = 5.0
 
 
 @dataclass(frozen=True)
 class Scene:
+    """So many sockets in one room; an agent that tells so much for so long; nothing at all where the rate is 0."""
+
     name: str
     sockets: int
     rate: float
     seconds: float
-    peers: tuple[str, ...] = PEERS
 
 
-SCENES = (
-    Scene("500 sockets, 20 events/s", 500, 20, 8),
-    Scene("100 sockets, 1,000 events/s", 100, 1000, 6),
-    Scene("1,000 sockets, 40 events/s", 1000, 40, 8, ("ours", "node")),
-)
+STEADY = Scene("500 sockets, 20 events/s", 500, 20, 10)
+BURSTS = Scene("100 sockets, 1,000 events/s", 100, 1000, 6)
+CROWD = Scene("1,000 sockets, 40 events/s", 1000, 40, 10)
+IDLE = Scene("1,000 sockets at rest", 1000, 0, REST_S)
+LOADED = (STEADY, BURSTS, CROWD)
 
 
-async def measure(rounds: int) -> dict[str, dict[str, list[Load]]]:
-    """Every scene with every peer in turn, *rounds* times over."""
-    results: dict[str, dict[str, list[Load]]] = {scene.name: {name: [] for name in scene.peers} for scene in SCENES}
+@dataclass(frozen=True)
+class Figures:
+    """What one scene with one server came to; of no meaning without events: all but ``socket_kib`` and ``connect_s``."""
+
+    cpu_us: float
+    p50_ms: float
+    p99_ms: float
+    arrived: float
+    """Share of the deliveries due that came within the time."""
+    compressed: bool
+    socket_kib: float
+    connect_s: float
+
+
+@dataclass
+class Found:
+    """All figures by scene and server, and why those are missing that are."""
+
+    figures: dict[tuple[Scene, str], list[Figures]] = field(default_factory=lambda: defaultdict(list))
+    failures: dict[tuple[Scene, str], str] = field(default_factory=dict)
+
+    def median(self, scene: Scene, name: str, what: str) -> float | None:
+        """Of the rounds that succeeded; None when there is none."""
+        values = [getattr(figures, what) for figures in self.figures[scene, name]]
+        return statistics.median(values) if values else None
+
+
+async def measure(rounds: int, scenes: Sequence[Scene] = (*LOADED, IDLE)) -> Found:
+    """Every scene with every server in turn, *rounds* times over; a server that fails is no reason to stop."""
+    found = Found()
     with source_agent() as source:
-        for _ in range(rounds):
-            for scene in SCENES:
-                for name in scene.peers:
-                    with peer(name, source) as server:
-                        await load(server, source, sockets=10, rate=50, seconds=1)  # warm
-                        seen = await load(server, source, sockets=scene.sockets, rate=scene.rate, seconds=scene.seconds)
-                    results[scene.name][name].append(seen)
-                    print(f"  {scene.name}: {name} {seen.cpu_us:.1f} µs, p99 {seen.p99_ms:.1f} ms", flush=True)
-    return results
+        for number in range(rounds):
+            for scene in scenes:
+                for name in _rotated(PEERS, number):
+                    print(f"  round {number + 1}, {scene.name}, {name}: ", end="", flush=True)
+                    try:
+                        figures = await _play(scene, name, source)
+                    except Exception as error:  # whatever ails a server, the others are measured
+                        found.failures[scene, name] = f"{error}" or type(error).__name__
+                        print(f"failed: {error!r}", flush=True)
+                    else:
+                        found.figures[scene, name].append(figures)
+                        print(_in_words(scene, figures), flush=True)
+    return found
 
 
-def median(loads: list[Load], what: Callable[[Load], float]) -> float:
-    return statistics.median(what(item) for item in loads)
+def _rotated(names: Sequence[T], by: int) -> Iterable[T]:
+    """None is always the first, and none always behind the same other one."""
+    start = by % len(names)
+    return [*names[start:], *names[:start]]
 
 
-def cpu_by_scene(results: dict[str, dict[str, list[Load]]]) -> dict[str, dict[str, float]]:
-    """Microseconds of CPU per delivery, by scene and server."""
-    return {
-        scene: {name: median(loads, lambda item: item.cpu_us) for name, loads in by_peer.items()}
-        for scene, by_peer in results.items()
-    }
+def _in_words(scene: Scene, figures: Figures) -> str:
+    if scene.rate:
+        return f"{figures.cpu_us:.1f} µs, p99 {figures.p99_ms:.1f} ms, {figures.arrived:.0%} arrived"
+    return f"{figures.socket_kib:.1f} KiB a socket, connected in {figures.connect_s:.2f} s"
 
 
-def report(results: dict[str, dict[str, list[Load]]]) -> list[str]:
-    """The table, a row a scene and a peer."""
-    lines = ["| scene | server | CPU per delivery | latency p50 | p99 | memory per idle socket | time to connect |"]
-    lines.append("|---|---|---|---|---|---|---|")
-    lines += [_row(scene, name, results[scene.name][name]) for scene in SCENES for name in scene.peers]
-    return lines
+async def _play(scene: Scene, name: str, source: str) -> Figures:
+    with peer(name, source) as server:
+        await _warm_up(server, source)
+        return await _load(server, source, scene)
 
 
-def _row(scene: Scene, name: str, loads: list[Load]) -> str:
-    cells = (
-        scene.name,
-        name,
-        f"{median(loads, lambda item: item.cpu_us):.1f} µs",
-        f"{median(loads, lambda item: item.p50_ms):.2f} ms",
-        f"{median(loads, lambda item: item.p99_ms):.2f} ms",
-        f"{median(loads, lambda item: (item.rss - item.idle_rss) / 1024 / scene.sockets):.1f} KiB",
-        f"{median(loads, lambda item: item.connect_s):.2f} s",
+async def _warm_up(server: Peer, source: str) -> None:
+    """Imports, arenas and hot code are paid for once, before anything is measured."""
+    async with load_clients(server, WARM_UP_SOCKETS, WARM_UP_S + 2) as clients:
+        await asyncio.sleep(SETTLE_S)
+        await asyncio.to_thread(server.stream, source, 50, WARM_UP_S)
+        if (await clients.seen()).events == 0:
+            raise PeerFailed("no event arrived")
+    await asyncio.sleep(0.5)  # it sees them leave
+
+
+async def _load(server: Peer, source: str, scene: Scene) -> Figures:
+    """All that the scene's clients are sent while they count, and all that was spent until they stop counting."""
+    rss = server.rss()
+    async with load_clients(server, scene.sockets, SETTLE_S + scene.seconds + 1) as clients:
+        await asyncio.sleep(SETTLE_S)
+        cpu = server.cpu_s()
+        if scene.rate:
+            await asyncio.to_thread(server.stream, source, scene.rate, scene.seconds)
+        else:
+            await asyncio.sleep(scene.seconds)
+            rss = server.rss() - rss
+        seen = await clients.seen()
+        cpu = server.cpu_s() - cpu
+    return Figures(
+        cpu_us=cpu / max(seen.events, 1) * 1e6,
+        p50_ms=seen.p50_ms,
+        p99_ms=seen.p99_ms,
+        arrived=seen.events / max(round(scene.rate * scene.seconds) * scene.sockets, 1),
+        compressed=seen.compressed > 0,
+        socket_kib=rss / 1024 / scene.sockets,
+        connect_s=clients.connect_s,
     )
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
-    found = asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 3))
-    print("\n".join(report(found)))
+    from benchmarks.realtime.verdict import report
+
+    print("\n".join(report(asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 3)))))
