@@ -1,9 +1,8 @@
-"""The Engine.IO server: handshakes, requests, the flush at the end of each turn of the loop, and a prompt shutdown."""
+"""The Engine.IO server: handshakes, requests, and a prompt shutdown."""
 
 import asyncio
 import json
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -15,11 +14,11 @@ from engineio.exceptions import EngineIOError
 from server.realtime.counters import Counters
 from server.realtime.frames import CLOSE, Frame, ProtocolError
 from server.realtime.link import TRANSPORT_CLOSE, TRANSPORT_ERROR, Link
+from server.realtime.turn import Turn
 from server.realtime.wire import CLOSE_WAIT_S
 
 logger = logging.getLogger(__name__)
 
-FLUSH_AT_ONCE: Final = 256  # sockets written to before the loop may do something else: about 2 ms
 SHUTDOWN_S: Final = 3.0  # for the disconnect handlers of all sockets together
 
 
@@ -37,8 +36,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.connect_timeout = connect_timeout
         self.counters = counters
         self.position: Callable[[], int] = lambda: 0
-        self._unflushed: deque[Link] = deque()
-        self._flushing = False
+        self.turn = Turn()
         self._tasks: set[asyncio.Future[None]] = set()
         self._goodbyes: set[str] = set()
         self._shut = False
@@ -48,27 +46,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         app.router.add_route("*", f"/{engineio_path.strip('/')}/", self.handle_request)
 
     # What links call
-
-    def flush_soon(self, link: Link) -> None:
-        """Have *link* write, when this turn of the loop is over, all that was sent to it in this turn."""
-        self._unflushed.append(link)
-        if not self._flushing:
-            self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def _flush(self) -> None:
-        links = self._unflushed
-        for _ in range(min(len(links), FLUSH_AT_ONCE)):
-            link = links.popleft()
-            try:
-                link.flush()
-            except Exception:  # one broken transport must not cost the others their events
-                logger.exception("writing to %s failed", link.sid)
-                link.cut("write error")
-        if links:
-            asyncio.get_running_loop().call_soon(self._flush)
-        else:
-            self._flushing = False
 
     def say_goodbye(self, sid: str) -> None:
         """Answer the next poll of *sid*, which is between two, with CLOSE: a 400 would look like a fault to it."""

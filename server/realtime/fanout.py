@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,9 +14,12 @@ from socketio.async_pubsub_manager import AsyncPubSubManager
 from socketio.packet import EVENT
 
 from server.realtime.frames import Frame, encode
+from server.realtime.link import Link
 
 if TYPE_CHECKING:
     from server.realtime.server import RealtimeServer
+
+MAX_CROWDS: Final = 64
 
 _collapse: Final[ContextVar[str | None]] = ContextVar("collapse", default=None)  # through upstream's pub/sub methods
 
@@ -42,6 +45,7 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
         self._rooms_of: dict[tuple[str, str], set[Any]] = {}
         self._early: dict[str, list[Frame]] = {}  # by sid: sent to a client whose connect handler still runs
         self._watches: dict[tuple[str, Any], list[Watch]] = {}  # by namespace and room
+        self._crowds: dict[tuple[str, Any], Sequence[Link]] = {}  # by namespace and rooms; forgotten at each change
         self._ack_ids = itertools.count(1)  # one for all: an ack of a lost connection never meets a newer callback
 
     # Events
@@ -78,28 +82,34 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
         self._deliver(frame, namespace, rooms, skip)
 
     def _deliver(self, frame: Frame, namespace: str, rooms: tuple[Any, ...] | None, skip: Collection[str]) -> None:
-        recipients = self._participants(namespace, rooms)
         if self._watches and rooms is not None:
             for room in rooms:
                 for watch in self._watches.get((namespace, room), ()):
                     watch.moved = True
-        links = self.server.eio.sockets
-        pending = self.pending_connect.get(namespace, ())
-        sent = 0
-        for sid, eio_sid in recipients.items():
-            if sid in skip:
-                continue
-            if pending and sid in pending:  # not through its connect handler: nothing, unless meant for it alone
-                if rooms is not None and sid in rooms:
+        if rooms is not None:
+            for sid in self.pending_connect.get(namespace, ()):
+                if sid in rooms and sid not in skip:  # meant for it alone: it gets it after CONNECT
                     self._early.setdefault(sid, []).append(frame)
-                continue
-            link = links.get(eio_sid)
-            if link is not None:
-                link.send_frame(frame)
-                sent += 1
+        links = self._crowd(namespace, rooms, skip)
+        self.server.eio.turn.send_to_all(links, frame)
         counters = self.server.counters
         counters.events += 1
-        counters.deliveries += sent
+        counters.deliveries += len(links)
+
+    def _crowd(self, namespace: str, rooms: tuple[Any, ...] | None, skip: Collection[str]) -> Sequence[Link]:
+        """The links an event goes to. The same sequence as for the last such event, while nobody came or went."""
+        members = self.rooms.get(namespace, {})
+        key = namespace, rooms if rooms is None else tuple([room for room in rooms if room in members])
+        crowd = self._crowds.get(key) if not skip else None
+        if crowd is None:
+            links, outside = self.server.eio.sockets, {*skip, *self.pending_connect.get(namespace, ())}
+            recipients = self._participants(namespace, rooms)
+            crowd = [links[at] for sid, at in recipients.items() if sid not in outside and at in links]
+            if not skip:
+                if len(self._crowds) >= MAX_CROWDS:
+                    self._crowds.clear()
+                self._crowds[key] = crowd
+        return crowd
 
     @contextmanager
     def watch(self, room: str, namespace: str) -> Iterator[Watch]:
@@ -164,6 +174,7 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
         for room in (sid, *rooms):
             self.basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
         self.pending_connect.setdefault(namespace, []).append(sid)
+        self._crowds.clear()
         return True
 
     def settle(self, sid: str, namespace: str) -> None:
@@ -172,6 +183,7 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
         pending.remove(sid)
         if not pending:
             del self.pending_connect[namespace]
+        self._crowds.clear()
 
     async def pre_connect(self, eio_sid: str, namespace: str) -> str | None:
         sid: str = self.server.eio.generate_id()
@@ -180,13 +192,16 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
     def basic_enter_room(self, sid: str, namespace: str, room: Any, eio_sid: str | None = None) -> None:
         super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
         self._rooms_of.setdefault((namespace, sid), set()).add(room)
+        self._crowds.clear()
 
     def basic_leave_room(self, sid: str, namespace: str, room: Any) -> None:
         super().basic_leave_room(sid, namespace, room)
         if (rooms := self._rooms_of.get((namespace, sid))) is not None:
             rooms.discard(room)
+        self._crowds.clear()
 
     def basic_disconnect(self, sid: str, namespace: str, **_kwargs: Any) -> None:
+        self._crowds.clear()
         for room in self._rooms_of.pop((namespace, sid), ()):
             super().basic_leave_room(sid, namespace, room)
         self.callbacks.pop(sid, None)

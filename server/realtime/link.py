@@ -13,11 +13,11 @@ from server.realtime.frames import CLOSE, NOOP, PING, PROBE_ANSWER, Frame, Proto
 from server.realtime.heartbeat import Heartbeat
 from server.realtime.outbox import Outbox
 from server.realtime.polling import Poll, read_body
+from server.realtime.turn import WRITE_BYTES, Turn
 from server.realtime.wire import WebSocketWire
 
 logger = logging.getLogger(__name__)
 
-CHUNK_BYTES: Final = 64 * 1024  # of one write to a congested socket; also where a polling socket counts as congested
 POLL_PACKETS: Final = 2000  # waiting for a client that polls, or does not
 PATIENCE_S: Final = 15.0  # how far behind a client may fall
 UPGRADE_S: Final = 10.0  # for a probe to end in an upgrade
@@ -36,9 +36,9 @@ class LinkServer(Protocol):
     connect_timeout: float
     buffer_bytes: int
     counters: Counters
+    turn: Turn
 
     def position(self) -> int: ...
-    def flush_soon(self, link: "Link") -> None: ...
     def say_goodbye(self, sid: str) -> None: ...
     def spawn(self, work: Awaitable[None], name: str) -> None: ...
     async def deliver(self, sid: str, data: str | bytes) -> None: ...
@@ -54,7 +54,7 @@ class Link:
 
     __slots__ = (
         "sid", "server", "session", "connected", "upgrading", "upgraded", "closing", "closed", "namespaces",
-        "_loop", "_wire", "_outbox", "_turn", "_drainer", "_poll", "_posting", "_heartbeat", "_connect_timer",
+        "_loop", "_wire", "_outbox", "_made", "_drainer", "_poll", "_posting", "_heartbeat", "_connect_timer",
     )  # fmt: skip
 
     def __init__(self, server: LinkServer, sid: str) -> None:
@@ -66,7 +66,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._wire: WebSocketWire | None = None
         self._outbox = Outbox()
-        self._turn: list[Frame] = []
+        self._made: list[Frame] = []
         self._drainer: asyncio.Task[None] | None = None
         self._poll = Poll(self._outbox)
         self._posting = False
@@ -81,7 +81,7 @@ class Link:
     @property
     def congested(self) -> bool:
         if self._wire is None:
-            return self._outbox.cost > CHUNK_BYTES
+            return self._outbox.cost > WRITE_BYTES
         return self._drainer is not None or self._wire.paused
 
     @property
@@ -92,17 +92,28 @@ class Link:
 
     def send_frame(self, frame: Frame) -> None:
         """Send *frame* after all that was sent before it. To a closing link nothing more is sent."""
+        if self.server.turn.pending:
+            self.server.turn.settle()
+        self.queue(frame)
+
+    def queue(self, frame: Frame) -> None:
+        """Send *frame* after all that was queued for this link before it: for the turn, which knows what is ahead."""
         if self.closing:
             return
         if self._wire is None or self._drainer is not None:
             self._hold(frame)
             return
-        if not self._turn:
-            self.server.flush_soon(self)
-        self._turn.append(frame)
+        if not self._made:
+            self.server.turn.add(self)
+        self._made.append(frame)
+
+    def write(self, data: bytes) -> bool:
+        """Write complete frames at once; False when that has to wait, and :meth:`queue` is the way."""
+        return self._wire is not None and self._drainer is None and self._wire.write(data)
 
     def send_replay(self, frames: list[Frame]) -> None:
         """Send what a recovered client missed, at the pace it reads, before anything sent later."""
+        self.server.turn.settle()
         self.flush()
         now = self._loop.time()
         for frame in frames:
@@ -112,16 +123,14 @@ class Link:
 
     def flush(self) -> None:
         """Write what this turn of the loop made."""
-        turn, wire = self._turn, self._wire
-        if not turn or wire is None:
+        made = self._made
+        if not made:
             return
-        self._turn = []
-        data = turn[0].wire if len(turn) == 1 else b"".join([frame.wire for frame in turn])
-        if self._drainer is None and not wire.paused and (len(data) <= CHUNK_BYTES or len(turn) == 1):
-            wire.write(data)
-            return
-        for frame in turn:
-            self._hold(frame)
+        self._made = []
+        data = made[0].wire if len(made) == 1 else b"".join([frame.wire for frame in made])
+        if (len(data) > WRITE_BYTES and len(made) > 1) or not self.write(data):
+            for frame in made:
+                self._hold(frame)
 
     async def send(self, packet: Any) -> None:
         """Send an engineio packet: what the rest of engineio calls."""
@@ -131,7 +140,7 @@ class Link:
     def _hold(self, frame: Frame) -> None:
         outbox = self._outbox
         # Only what the client does not take is collapsed: not what waits its turn, nor what follows a replay.
-        stuck = outbox.cost > CHUNK_BYTES if self._wire is None else self._wire.paused
+        stuck = outbox.cost > WRITE_BYTES if self._wire is None else self._wire.paused
         outbox.put(frame, self._loop.time(), collapse=stuck and not outbox.replaying)
         too_many = self._wire is None and outbox.cost > 0 and len(outbox) > POLL_PACKETS
         too_much = outbox.cost > self.server.buffer_bytes and len(outbox) > 1  # one frame alone may be larger
@@ -159,7 +168,7 @@ class Link:
                 async with asyncio.timeout(PATIENCE_S - behind):
                     await wire.drain()
                 if not wire.paused:
-                    wire.write(b"".join([frame.wire for frame in self._outbox.take(CHUNK_BYTES, self._loop.time())]))
+                    wire.write(b"".join([frame.wire for frame in self._outbox.take(WRITE_BYTES, self._loop.time())]))
                     await asyncio.sleep(0)  # a client that keeps up with a long replay must not hold up the others
         except TimeoutError:
             self.cut("late")
@@ -317,6 +326,7 @@ class Link:
     def _close_transport(self, reason: str, *, abort: bool) -> bool:
         """True when this call is the one that closed it."""
         if not abort:
+            self.server.turn.settle()
             self.flush()
         if self.closing:
             return False
@@ -325,7 +335,7 @@ class Link:
         if self._connect_timer is not None:
             self._connect_timer.cancel()
         if abort:
-            self._turn.clear()
+            self._made.clear()
             self._outbox.clear()
         if self._wire is None:
             if not self._poll.end_with(CLOSE) and not abort and reason == TRANSPORT_CLOSE:

@@ -42,10 +42,14 @@ class WebSocketWire:
     def gone(self) -> bool:
         return self._close_sent or self._transport.is_closing()
 
-    def write(self, data: bytes) -> None:
-        """Write complete frames. After our Close frame, or the connection's end, this does nothing."""
-        if not self.gone:  # asyncio would drop it silently, uvloop raise
-            self._transport.write(data)
+    def write(self, data: bytes) -> bool:
+        """Write complete frames; False when the client is gone, or does not take what it was sent before."""
+        transport = self._transport
+        # To a closed one asyncio would drop it silently, uvloop raise.
+        if self._close_sent or self._protocol.writing_paused or transport.is_closing():
+            return False
+        transport.write(data)
+        return True
 
     async def drain(self) -> None:
         """Wait until the transport takes more; raises ConnectionError when the client is gone."""

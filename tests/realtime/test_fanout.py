@@ -68,9 +68,9 @@ async def test_what_is_sent_in_one_turn_of_the_loop_leaves_in_one_write_in_its_o
     writes: list[bytes] = []
     write = WebSocketWire.write
 
-    def noting(self: WebSocketWire, data: bytes) -> None:
+    def noting(self: WebSocketWire, data: bytes) -> bool:
         writes.append(data)
-        write(self, data)
+        return write(self, data)
 
     monkeypatch.setattr(WebSocketWire, "write", noting)
 

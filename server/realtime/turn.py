@@ -1,0 +1,122 @@
+"""What is sent in one turn of the loop, written when the turn is over: in order, and to each socket in one write."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from server.realtime.frames import Frame
+
+logger = logging.getLogger(__name__)
+
+WRITES_AT_ONCE: Final = 256  # sockets written to before the loop may do something else: about 2 ms
+WRITE_BYTES: Final = 64 * 1024  # of one write, where it consists of several frames
+BROKEN: Final = "writing to %s failed"
+
+
+class Recipient(Protocol):
+    """What a turn needs of a link."""
+
+    sid: str
+
+    def queue(self, frame: Frame) -> None: ...
+    def write(self, data: bytes) -> bool: ...
+    def flush(self) -> None: ...
+    def cut(self, why: str) -> None: ...
+
+
+class _Burst:
+    """Events to the same sockets, and nothing else, in one turn: what a broadcast usually is."""
+
+    __slots__ = ("frames", "links", "written")
+
+    def __init__(self, links: Sequence[Recipient], frame: Frame) -> None:
+        self.links = links
+        self.frames = [frame]
+        self.written = 0
+        """To how many of the links; once the writing began, no more frames."""
+
+
+class Turn:
+    """The writes under way of one engine.
+
+    The rule that keeps the order: a burst is pending only while nothing else is. Whatever else is sent to anybody
+    first hands the burst's frames to the links it has not reached.
+    """
+
+    def __init__(self) -> None:
+        self._burst: _Burst | None = None
+        self._links: deque[Recipient] = deque()
+        self._scheduled = False
+
+    def add(self, link: Recipient) -> None:
+        """Have *link* flush what was sent to it."""
+        self._links.append(link)
+        self._schedule()
+
+    def send_to_all(self, links: Sequence[Recipient], frame: Frame) -> None:
+        """Send *frame* to each of *links*; the sequence must not change any more."""
+        burst = self._burst
+        if not links:
+            return
+        if burst is None and not self._links:
+            self._burst = _Burst(links, frame)
+            self._schedule()
+        elif burst is not None and burst.links is links and not burst.written:
+            burst.frames.append(frame)
+        else:
+            self.settle()
+            for link in links:
+                link.queue(frame)
+
+    def settle(self) -> None:
+        """Hand what a burst has not written to its links: something else is about to be sent to one of them."""
+        burst, self._burst = self._burst, None
+        if burst is not None:
+            for link in burst.links[burst.written :]:
+                for frame in burst.frames:
+                    link.queue(frame)
+
+    @property
+    def pending(self) -> bool:
+        """Whether a burst waits, which :meth:`settle` must hand on before anything else is sent."""
+        return self._burst is not None
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if self._burst is not None:
+            self._write(self._burst)
+        for _ in range(min(len(self._links), WRITES_AT_ONCE)):
+            link = self._links.popleft()
+            try:
+                link.flush()
+            except Exception:  # one broken transport must not cost the others their events
+                logger.exception(BROKEN, link.sid)
+                link.cut("write error")
+        self._scheduled = False
+        if self._burst is not None or self._links:
+            self._schedule()
+
+    def _write(self, burst: _Burst) -> None:
+        """One more part of a burst; it is over when all are written to, or when it was settled meanwhile."""
+        data = burst.frames[0].wire if len(burst.frames) == 1 else b"".join([frame.wire for frame in burst.frames])
+        if len(data) > WRITE_BYTES and len(burst.frames) > 1:
+            self.settle()
+            return
+        part = burst.links[burst.written : burst.written + WRITES_AT_ONCE]
+        burst.written += len(part)
+        if burst.written == len(burst.links):
+            self._burst = None
+        for link in part:
+            try:
+                if not link.write(data):  # it polls, or does not keep up
+                    for frame in burst.frames:
+                        link.queue(frame)
+            except Exception:
+                logger.exception(BROKEN, link.sid)
+                link.cut("write error")
