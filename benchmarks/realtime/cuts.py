@@ -153,18 +153,29 @@ async def main() -> list[str]:
     with source_agent() as source:
         for words, transports in TRANSPORTS.items():
             for name in ("ours", "node"):
-                seen = await storm(name, source, transports)
-                lines.append(f"| {words} | {name} | {seen.exact} of {ROUNDS} | {seen.lost:,} | {seen.doubled:,} |")
+                print(f"  {words}, {name}", flush=True)
+                try:
+                    seen = await storm(name, source, transports)
+                    cells = f"{seen.exact} of {ROUNDS} | {seen.lost:,} | {seen.doubled:,}"
+                except Exception as error:  # noqa: BLE001 - whatever ails a server, the others are measured
+                    cells = f"failed: {_reason(error)} | |"
+                lines.append(f"| {words} | {name} | {cells} |")
                 print(lines[-1], flush=True)
         lines += ["", f"| {MANY:,} clients cut at once | lost | doubled | recovered | all level after |"]
         lines.append("|---|---|---|---|---|")
         for name in ("ours", "node"):
-            cut = await mass_cut(name, source)
-            lines.append(
-                f"| {name} | {cut.lost:,} | {cut.doubled:,} | {cut.recovered:,} | {cut.level_ms / 1000:.1f} s |"
-            )
+            try:
+                cut = await mass_cut(name, source)
+                cells = f"{cut.lost:,} | {cut.doubled:,} | {cut.recovered:,} | {cut.level_ms / 1000:.1f} s"
+            except Exception as error:  # noqa: BLE001 - as above
+                cells = f"failed: {_reason(error)} | | |"
+            lines.append(f"| {name} | {cells} |")
             print(lines[-1], flush=True)
     return lines
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__).replace("|", "/").replace("\n", " ")
 
 
 if __name__ == "__main__":

@@ -6,65 +6,18 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import sys
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
+from benchmarks.realtime.figures import IDLE, LOADED, PEERS, Figures, Found, Scene
 from benchmarks.realtime.loadclient import SETTLE_S, load_clients
 from benchmarks.realtime.peers import Peer, PeerFailed, peer, source_agent
+from benchmarks.realtime.verdict import report
 
 T = TypeVar("T")
 
-PEERS = ("ours", "node", "stock")
 WARM_UP_SOCKETS, WARM_UP_S = 50, 0.5
-REST_S = 5.0
-
-
-@dataclass(frozen=True)
-class Scene:
-    """So many sockets in one room; an agent that tells so much for so long; nothing at all where the rate is 0."""
-
-    name: str
-    sockets: int
-    rate: float
-    seconds: float
-
-
-STEADY = Scene("500 sockets, 20 events/s", 500, 20, 10)
-BURSTS = Scene("100 sockets, 1,000 events/s", 100, 1000, 6)
-CROWD = Scene("1,000 sockets, 40 events/s", 1000, 40, 10)
-IDLE = Scene("1,000 sockets at rest", 1000, 0, REST_S)
-LOADED = (STEADY, BURSTS, CROWD)
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What one scene with one server came to; of no meaning without events: all but ``socket_kib`` and ``connect_s``."""
-
-    cpu_us: float
-    p50_ms: float
-    p99_ms: float
-    arrived: float
-    """Share of the deliveries due that came within the time."""
-    compressed: bool
-    socket_kib: float
-    connect_s: float
-
-
-@dataclass
-class Found:
-    """All figures by scene and server, and why those are missing that are."""
-
-    figures: dict[tuple[Scene, str], list[Figures]] = field(default_factory=lambda: defaultdict(list))
-    failures: dict[tuple[Scene, str], str] = field(default_factory=dict)
-
-    def median(self, scene: Scene, name: str, what: str) -> float | None:
-        """Of the rounds that succeeded; None when there is none."""
-        values = [getattr(figures, what) for figures in self.figures[scene, name]]
-        return statistics.median(values) if values else None
 
 
 async def measure(rounds: int, scenes: Sequence[Scene] = (*LOADED, IDLE)) -> Found:
@@ -77,7 +30,7 @@ async def measure(rounds: int, scenes: Sequence[Scene] = (*LOADED, IDLE)) -> Fou
                     print(f"  round {number + 1}, {scene.name}, {name}: ", end="", flush=True)
                     try:
                         figures = await _play(scene, name, source)
-                    except Exception as error:  # whatever ails a server, the others are measured
+                    except Exception as error:  # noqa: BLE001 - whatever ails a server, the others are measured
                         found.failures[scene, name] = f"{error}" or type(error).__name__
                         print(f"failed: {error!r}", flush=True)
                     else:
@@ -139,6 +92,4 @@ async def _load(server: Peer, source: str, scene: Scene) -> Figures:
 
 
 if __name__ == "__main__":
-    from benchmarks.realtime.verdict import report
-
     print("\n".join(report(asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 3)))))

@@ -27,7 +27,7 @@ BUSY = 0.85
 
 @dataclass(frozen=True)
 class Seen:
-    """What came while the client counted: events, milliseconds of latency, connections compressed and closed."""
+    """While the client counted: stamped events that came, milliseconds of latency, connections compressed, closed."""
 
     events: int
     p50_ms: float
@@ -48,9 +48,9 @@ class LoadClients:
         """Wait for the next slice of the time they count; after the last, for the whole of it."""
         told = await _line(self._process, self._counts_s + 30)
         if told["cpu"] > BUSY:
-            print(f"  the load client was busy for {told['cpu']:.0%} of the time: it may be what was measured", flush=True)
+            print(f"  (the load client was busy for {told['cpu']:.0%} of the time: it may be the limit)", flush=True)
         late = told["lat_ms"]
-        return Seen(told["events"], late["p50"], late["p99"], told["deflated"], told["closed"])
+        return Seen(late["n"], late["p50"], late["p99"], told["deflated"], told["closed"])
 
 
 @contextlib.asynccontextmanager
@@ -74,8 +74,15 @@ async def load_clients(
             raise PeerFailed(f"only {told['connected']:,} of {sockets:,} sockets connected")
         yield LoadClients(process, told["connect_s"], counts_s)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """It ends by itself once it has counted, and is killed only where it does not: kill() may reap it first."""
+    try:
+        await asyncio.wait_for(process.wait(), 1)
+    except TimeoutError:
+        process.kill()
         await process.wait()
 
 
@@ -93,7 +100,9 @@ async def _line(process: asyncio.subprocess.Process, within_s: float) -> Any:
 def _built() -> Path:
     """The client of this very source, wherever else one of another version is in use."""
     source = HERE / "sioload.c"
-    built = Path(tempfile.gettempdir()) / f"sioload-{os.getuid()}-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}"
+    built = (
+        Path(tempfile.gettempdir()) / f"sioload-{os.getuid()}-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}"
+    )
     if not built.exists():
         made = built.with_suffix(f".{os.getpid()}")
         subprocess.run(["cc", "-O2", "-o", str(made), str(source), "-lz"], check=True)

@@ -22,7 +22,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Look:
-    """One moment: the server's resident memory, the kernel's for TCP (both ends' buffers), the server's open sockets."""
+    """One moment: the server's resident memory, the kernel's for TCP (both ends' buffers), the sockets open."""
 
     rss: int
     kernel: int
@@ -31,7 +31,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Watched:
-    """The server at the end of each slice of the stream, after a look before it, and what those who read saw in each."""
+    """The server before the stream and after each slice of it, and what the readers saw in each and in all."""
 
     looks: list[Look]
     slices: list[Seen]
@@ -61,13 +61,16 @@ async def watch(server: Peer, source: str, *, more: int, stalled: int, seconds: 
 
 def table(alone: Watched, among: Watched, crowd: Watched, seconds: float) -> Iterator[str]:
     """A row a slice, then the whole."""
-    yield f"{RATE:g} events/s for {seconds:g} s to {READING} clients that read: alone, beside {MORE:,} that never read, and"
-    yield f"beside {MORE:,} that read too. The first line is before the stream. Kernel: buffers of both ends."
+    yield f"{RATE:g} events/s for {seconds:g} s to {READING} clients that read: beside {MORE:,} that do not, alone, and"
+    yield f"beside {MORE:,} that read too. Memory is that of the first; the kernel's, of both ends."
     yield ""
-    yield "| seconds | sockets open | server's memory | kernel's | p50, p99: beside those | alone | beside readers |"
+    yield "| seconds | sockets open | server's memory | kernel's | p50, p99 beside stalled | alone | beside readers |"
     yield "|---|---|---|---|---|---|---|"
     for number, look in enumerate(among.looks):
-        cells = [f"{seconds / SLICES * number:g}", f"{look.sockets:,}", f"{look.rss // MIB} MiB", f"{look.kernel // MIB} MiB"]
+        cells = [
+            *(f"{seconds / SLICES * number:g}", f"{look.sockets:,}"),
+            *(f"{look.rss // MIB} MiB", f"{look.kernel // MIB} MiB"),
+        ]
         cells += [_latency(watched.slices[number - 1]) if number else "" for watched in (among, alone, crowd)]
         yield f"| {' | '.join(cells)} |"
     totals = [_latency(watched.total) for watched in (among, alone, crowd)]
@@ -96,7 +99,7 @@ async def main(seconds: float) -> list[str]:
             with peer("ours", source) as server:
                 watched.append(await watch(server, source, more=more, stalled=stalled, seconds=seconds))
             print(f"  beside {more:,} {words}: {_latency(watched[-1].total)}", flush=True)
-    lines = list(table(*watched, seconds))
+    lines = list(table(watched[0], watched[1], watched[2], seconds))
     print("\n".join(lines), flush=True)
     return lines
 

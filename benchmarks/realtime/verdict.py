@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.realtime.fanout import BURSTS, CROWD, IDLE, LOADED, PEERS, STEADY, Found, Scene
+from benchmarks.realtime.figures import BURSTS, CROWD, IDLE, LOADED, PEERS, STEADY, Found, Scene
 
 
 @dataclass(frozen=True)
