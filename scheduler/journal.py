@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -63,10 +64,10 @@ class Journal:
         self._closed = False
 
     async def progress(self, progress: Progress) -> None:
-        kept = Progress(
-            progress.percent, storable(self._hide(progress.message)[:LOG_LINE_LIMIT]), progress.step, progress.of
-        )
-        await self._put(AgentProgress(self._agent_id, self._session_id, kept, self._clock.now()))
+        message = storable(self._hide(progress.message)[:LOG_LINE_LIMIT])
+        if message != progress.message:
+            progress = replace(progress, message=message)
+        await self._put(AgentProgress(self._agent_id, self._session_id, progress, self._clock.now()))
 
     async def log(self, level: str, message: str) -> None:
         self._lines += 1

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import aiohttp
@@ -14,12 +13,9 @@ from scheduler.masking import Hide, hidden, hiding, secrets_in
 from scheduler.runners.base import Run, RunFailed
 from scheduler.runners.http_settings import HttpSettings, http_settings
 from scheduler.runners.stream import (
-    LINE_LIMIT,
     LINES_A_TURN,
-    EventDecoder,
     Intake,
-    Line,
-    LineSplitter,
+    Texts,
     excerpt,
     is_news,
     parse_json,
@@ -145,11 +141,7 @@ async def _whole(response: aiohttp.ClientResponse, settings: HttpSettings) -> JS
 async def _streamed(response: aiohttp.ClientResponse, settings: HttpSettings, intake: Intake) -> JSON:
     """Follow a stream up to its result or error; what might follow that is not waited for."""
     try:
-        async with aclosing(_texts(response)) as texts:
-            async for text in texts:
-                await _take(text, intake, settings)
-                if intake.ended:
-                    break
+        await _follow(response, settings, intake)
     except (aiohttp.ClientError, OSError):
         raise RunFailed(f"{settings.target} broke off its stream before a result.") from None
     except ValueError as error:
@@ -161,6 +153,20 @@ async def _streamed(response: aiohttp.ClientResponse, settings: HttpSettings, in
     return intake.result
 
 
+async def _follow(response: aiohttp.ClientResponse, settings: HttpSettings, intake: Intake) -> None:
+    texts = Texts(events=response.content_type.lower() == EVENT_STREAM)
+    async for chunk in response.content.iter_any():
+        for number, text in enumerate(texts.feed(chunk), 1):
+            if text:
+                await _take(text, intake, settings)
+                if intake.ended:
+                    return
+            if number % LINES_A_TURN == 0:
+                await asyncio.sleep(0)
+    for text in texts.end():
+        await _take(text, intake, settings)
+
+
 async def _take(text: str, intake: Intake, settings: HttpSettings) -> None:
     try:
         news = parse_json(text)
@@ -170,32 +176,6 @@ async def _take(text: str, intake: Intake, settings: HttpSettings) -> None:
         await intake.take(news)
     else:
         await intake.log("info", text)
-
-
-async def _texts(response: aiohttp.ClientResponse) -> AsyncGenerator[str, None]:
-    """The JSON texts of the stream, one a line or an event."""
-    events = EventDecoder() if response.content_type.lower() == EVENT_STREAM else None
-    async with aclosing(_lines(response)) as lines:
-        async for line in lines:
-            if line.cut:
-                raise ValueError(f"a line holds more than {LINE_LIMIT} bytes")
-            text = line.data.decode("utf-8", "replace")
-            found = text.strip() if events is None else events.feed(text)
-            if found:
-                yield found
-    if events is not None and (rest := events.end()):
-        yield rest
-
-
-async def _lines(response: aiohttp.ClientResponse) -> AsyncGenerator[Line, None]:
-    splitter = LineSplitter()
-    async for chunk in response.content.iter_any():
-        for number, line in enumerate(splitter.feed(chunk), 1):
-            yield line
-            if number % LINES_A_TURN == 0:
-                await asyncio.sleep(0)
-    for line in splitter.end():
-        yield line
 
 
 async def _refused(response: aiohttp.ClientResponse, settings: HttpSettings) -> str:

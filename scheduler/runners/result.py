@@ -23,7 +23,8 @@ def summary(result: object, hide: Hide = lambda text: text) -> str | None:
 
 def storable(text: str) -> str:
     """*text* without what JSON can carry and databases refuse: NUL, and lone surrogates (each becomes ``?``)."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+    text = text.replace("\0", "")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _as_json(result: object) -> str:

@@ -63,6 +63,9 @@ class LineSplitter:
         """The lines that *chunk* completes; an overlong one as soon as it exceeds the limit."""
         *complete, rest = chunk.split(b"\n")
         for part in complete:
+            if not self._pending and not self._skipping and len(part) <= self._limit:
+                yield Line(part.removesuffix(b"\r"))  # as most are: whole, and within the limit
+                continue
             self._pending += part
             if not self._skipping:
                 yield self._take()
@@ -113,10 +116,39 @@ class EventDecoder:
         return data or None
 
 
+class Texts:
+    """Cuts a stream into its JSON texts, one a line or, in a stream of *events*, one an event."""
+
+    def __init__(self, *, events: bool) -> None:
+        self._lines = LineSplitter()
+        self._events = EventDecoder() if events else None
+
+    def feed(self, chunk: bytes) -> Iterator[str]:
+        """What each line that *chunk* completes brings to an end: a text, or "" for none.
+
+        ValueError: a line or an event exceeds the limit.
+        """
+        return map(self._ended_by, self._lines.feed(chunk))
+
+    def end(self) -> Iterator[str]:
+        """The texts that the end of the stream completes."""
+        texts = [self._ended_by(line) for line in self._lines.end()]
+        if self._events is not None:
+            texts.append(self._events.end() or "")
+        return filter(None, texts)
+
+    def _ended_by(self, line: Line) -> str:
+        if line.cut:
+            raise ValueError(f"a line holds more than {LINE_LIMIT} bytes")
+        text = line.data.decode("utf-8", "replace")
+        return text.strip() if self._events is None else self._events.feed(text) or ""
+
+
 def parse_json(data: str | bytes) -> JSON:
     """*data* as strict JSON. ValueError also for what Python's parser lets pass: NaN, infinities, endless nesting."""
+    text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
     try:
-        return cast(JSON, json.loads(data, parse_constant=_refuse, parse_float=_finite, parse_int=_bounded))
+        return cast(JSON, _DECODER.decode(text))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -240,6 +272,10 @@ def _finite(digits: str) -> float:
 
 def _bounded(digits: str) -> int | float:
     # Beyond 64 bits a database would refuse it; clients read JSON numbers as doubles anyway.
-    if len(digits) > 20 or abs(int(digits)) > LARGEST_INT:
+    if len(digits) > 20 or abs(value := int(digits)) > LARGEST_INT:
         return _finite(digits)
-    return int(digits)
+    return value
+
+
+# One for all: json.loads() would make one for each text.
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, parse_int=_bounded)
