@@ -14,7 +14,9 @@ def time_json(moment: datetime | None) -> str | None:
     """UTC with milliseconds and ``Z``: ``2024-01-01T09:00:00.000Z``."""
     if moment is None:
         return None
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def agent_json(agent: Agent) -> JSONObject:

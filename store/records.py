@@ -321,5 +321,6 @@ def milliseconds(moment: datetime) -> datetime:
     """*moment* in UTC, cut to whole milliseconds, as every backend keeps it. A naive datetime is a ValueError."""
     if moment.tzinfo is None:
         raise ValueError(f"a naive datetime: {moment!r}")
-    moment = moment.astimezone(UTC)
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

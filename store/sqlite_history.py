@@ -92,8 +92,9 @@ def add_journal(
     latest = progress and to_json(progress_document(progress))
     if connection.execute(NOTE_PROGRESS, (latest, session_id)).rowcount == 0:
         raise LeaseLost("The session is not running any more")
-    entries = (log_document(session_id, entry) for entry in logs)
-    connection.executemany(ADD_LOG, [entry | {"timestamp": since_epoch(entry["timestamp"])} for entry in entries])
+    if logs:
+        entries = (log_document(session_id, entry) for entry in logs)
+        connection.executemany(ADD_LOG, [entry | {"timestamp": since_epoch(entry["timestamp"])} for entry in entries])
 
 
 def last_logs(connection: sqlite3.Connection, session_id: str, limit: int) -> list[LogEntry]:

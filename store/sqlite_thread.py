@@ -127,6 +127,8 @@ class Writer(ConnectionThread):
         if not jobs:
             return []
         connection.execute("BEGIN IMMEDIATE")
+        if len(jobs) == 1:
+            return [_to_the_end(connection, jobs[0].operation)]
         outcomes = [_in_savepoint(connection, job.operation) for job in jobs]
         connection.execute("COMMIT")
         return outcomes
@@ -142,6 +144,18 @@ class Reader(ConnectionThread):
             outcomes.append(_attempt(connection, job.operation))
             connection.execute("ROLLBACK")
         return outcomes
+
+
+def _to_the_end(connection: sqlite3.Connection, operation: Operation[Any]) -> _Outcome:
+    """Run one that has the transaction to itself, which needs no savepoint, and end the transaction."""
+    outcome = _attempt(connection, operation)
+    if outcome.error is None:
+        connection.execute("COMMIT")
+    elif connection.in_transaction:
+        connection.execute("ROLLBACK")
+    else:  # a full disk made SQLite roll it back already
+        raise outcome.error
+    return outcome
 
 
 def _in_savepoint(connection: sqlite3.Connection, operation: Operation[Any]) -> _Outcome:
