@@ -38,6 +38,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.position: Callable[[], int] = lambda: 0
         self.turn = Turn()
         self._tasks: set[asyncio.Future[None]] = set()
+        self._readers: set[asyncio.Future[None]] = set()
         self._goodbyes: set[str] = set()
         self._shut = False
 
@@ -57,6 +58,12 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         task = asyncio.ensure_future(_logged(work, name))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def read(self, work: Awaitable[None]) -> None:
+        """Run *work*, which reads a WebSocket to its end; a shutdown waits for it."""
+        task = asyncio.ensure_future(_logged(work, "reading a WebSocket"))
+        self._readers.add(task)
+        task.add_done_callback(self._readers.discard)
 
     async def deliver(self, sid: str, data: str | bytes) -> None:
         await self.handlers["message"](sid, data)
@@ -113,7 +120,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         try:
             return await link.handle_get_request(environ)
         finally:
-            await link.close(abort=True, reason=TRANSPORT_CLOSE)  # a handshake that failed leaves nothing behind
+            if not link.connected:  # a handshake that failed leaves nothing behind
+                await link.close(abort=True, reason=TRANSPORT_CLOSE)
 
     def _ok(self, packets: Any = None, headers: Any = None, jsonp_index: Any = None) -> Any:
         answer = super()._ok(packets, headers, jsonp_index)
@@ -131,8 +139,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         """Part from every client, so that it reconnects at once, and take no new ones. Takes SHUTDOWN_S at most."""
         self._shut = True
         closing = [asyncio.ensure_future(link.close()) for link in list(self.sockets.values())]
-        if closing:
-            _, late = await asyncio.wait(closing, timeout=SHUTDOWN_S)
+        if closing or self._readers:
+            _, late = await asyncio.wait([*closing, *self._readers], timeout=SHUTDOWN_S)
             for task in late:
                 task.cancel()
 

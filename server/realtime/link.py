@@ -41,6 +41,7 @@ class LinkServer(Protocol):
     def position(self) -> int: ...
     def say_goodbye(self, sid: str) -> None: ...
     def spawn(self, work: Awaitable[None], name: str) -> None: ...
+    def read(self, work: Awaitable[None]) -> None: ...
     async def deliver(self, sid: str, data: str | bytes) -> None: ...
     async def left(self, sid: str, reason: str) -> None: ...
 
@@ -228,15 +229,25 @@ class Link:
     # The WebSocket: from the start, or as an upgrade
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        """Read one WebSocket to its end. When the link lives on it, its end is the link's."""
-        wire = WebSocketWire(self.server.max_http_buffer_size)
+        """Take a WebSocket handshake. The WebSocket is read in a task of its own; the request ends here."""
+        wire = WebSocketWire()
         try:
-            response = await wire.open(request)
+            response = await wire.open(request, self.server.max_http_buffer_size)
         except ConnectionError:
             return web.Response(status=400)
+        if self.closing:
+            wire.part()
+        elif not self.connected:
+            self._take_over(wire)
+        self.server.read(self._live(wire))
+        return response
+
+    async def _live(self, wire: WebSocketWire) -> None:
+        """Read one WebSocket to its end. When the link lives on it, its end is the link's."""
         try:
-            if not self.connected or await self._probe(wire):
+            if self._wire is not wire and await self._probe(wire):
                 self._take_over(wire)
+            if self._wire is wire:
                 await self._read(wire)
         except ConnectionError:
             pass
@@ -246,7 +257,6 @@ class Link:
             wire.end()
             if self._wire is wire:
                 await self.close(abort=True, reason=TRANSPORT_CLOSE)
-        return response
 
     async def _probe(self, wire: WebSocketWire) -> bool:
         """Polling goes on until the client has asked, been answered, and said that it will not poll again."""

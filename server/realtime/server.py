@@ -187,7 +187,9 @@ class RealtimeServer(socketio.AsyncServer):  # type: ignore[misc]
     # What the engine and upstream's own code call
 
     async def _handle_eio_connect(self, eio_sid: str, environ: Environ) -> None:
-        await super()._handle_eio_connect(eio_sid, environ)
+        # Not the request itself: it holds the HTTP side of its connection, far more than a WebSocket needs.
+        told = {name: value for name, value in environ.items() if isinstance(value, str)}
+        await super()._handle_eio_connect(eio_sid, told)
         self._inbound[eio_sid] = Inbound(self, eio_sid)
 
     async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:

@@ -1,74 +1,180 @@
-"""The WebSocket under one link: whole frames written at once, flow control, and an end in bounded time."""
+"""The WebSocket under one link: whole frames written at once, flow control, and an end in bounded time.
+
+aiohttp answers the handshake; then the connection is taken out of its hands, with its parser. What it keeps of a
+request and of the handler that waits in it is three quarters of the memory of a connection that mostly listens.
+"""
 
 import asyncio
-from socket import AF_INET, AF_INET6, SO_SNDBUF, SOL_SOCKET
-from typing import Final
+import contextlib
+import os
+from socket import AF_INET, AF_INET6, SO_LINGER, SO_SNDBUF, SOL_SOCKET
+from struct import pack
+from typing import Any, Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import WebSocketError, WSMsgType, web
+from aiohttp.streams import EofStream
 
 CLOSE_WAIT_S: Final = 2.0  # for the client's Close frame and our last bytes; then the connection is aborted
 SEND_BUFFER_BYTES: Final = 256 * 1024  # kernel memory a client that stopped reading can hold; Linux doubles it
-_CLOSE_FRAME: Final = b"\x88\x02\x03\xe9"  # 1001, going away: the client comes back by itself
+_GOING_AWAY: Final = 1001  # the client comes back by itself
+_AT_ONCE: Final = pack("ii", 1, 0)  # SO_LINGER: reset the connection instead of sending what is left
 
 
-class WebSocketWire:
-    """aiohttp's WebSocket with the writing and the closing done here: no compression, no task, no queue."""
+class TakenOver(web.Response):
+    """What the request handler returns of a connection that is not aiohttp's any more."""
 
-    __slots__ = ("_abort_timer", "_close_sent", "_protocol", "_response", "_transport", "_writer")
+    def __init__(self) -> None:
+        super().__init__(status=101)
 
-    def __init__(self, max_message_bytes: int) -> None:
-        self._response = web.WebSocketResponse(compress=False, autoclose=False, max_msg_size=max_message_bytes)
+    async def prepare(self, request: web.BaseRequest) -> None:
+        raise ConnectionResetError("the WebSocket goes on without the request")
+
+
+class WebSocketWire(asyncio.Protocol):
+    """The protocol of an open WebSocket, fed by the transport."""
+
+    __slots__ = (
+        "paused", "_abort_timer", "_close_sent", "_descriptor", "_drained", "_parser", "_queue", "_reading_paused",
+        "_transport",
+    )  # fmt: skip
+
+    _transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.paused = False
+        """The transport's buffer is above its high-water mark (64 KiB): the client does not keep up."""
         self._close_sent = False
+        self._descriptor: int | None = None
+        """Of the socket, to be written to directly: see :meth:`write`."""
         self._abort_timer: asyncio.TimerHandle | None = None
+        self._drained: asyncio.Future[None] | None = None
 
-    async def open(self, request: web.Request) -> web.WebSocketResponse:
-        """Answer the handshake; the response is what the request handler must return in the end."""
-        self._writer = await self._response.prepare(request)
-        self._protocol = request.protocol
+    async def open(self, request: web.Request, max_message_bytes: int) -> web.Response:
+        """Answer the handshake and take the connection over; the response is for the request handler to return.
+
+        Raises:
+            ConnectionError: the client left meanwhile.
+            web.HTTPException: no handshake.
+        """
+        response = web.WebSocketResponse(compress=False, autoclose=False, max_msg_size=max_message_bytes)
+        await response.prepare(request)
         transport = request.transport
-        if transport is None:
+        if transport is None or transport.is_closing():
             raise ConnectionResetError("the client left during the handshake")
-        self._transport = transport
+        self._take_over(request.protocol, transport, response)
         if (raw := transport.get_extra_info("socket")) is not None and raw.family in (AF_INET, AF_INET6):
             raw.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES)
-        return self._response
+            if transport.get_extra_info("sslcontext") is None and os.name == "posix":
+                self._descriptor = raw.fileno()
+        return TakenOver()
 
-    @property
-    def paused(self) -> bool:
-        """The transport's buffer is above its high-water mark (64 KiB): the client does not keep up."""
-        return self._protocol.writing_paused
+    def _take_over(self, http: Any, transport: asyncio.Transport, response: Any) -> None:
+        """The private names are those of the aiohttp we pin; tests/realtime/test_upstream.py watches their methods."""
+        self._transport = transport
+        self._parser, self._queue = response._parser, response._reader
+        self._queue._protocol = self
+        self._reading_paused = http._reading_paused
+        transport.set_protocol(self)
+        http._payload_parser = http.transport = None  # else it would end the one and close the other
+        http.connection_lost(None)
+
+    # What the transport and the parser's queue call
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._queue.feed_eof()
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self._wake()
+
+    def pause_reading(self) -> None:
+        self._reading_paused = True
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._reading_paused = False
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _wake(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    # Out
 
     @property
     def gone(self) -> bool:
         return self._close_sent or self._transport.is_closing()
 
     def write(self, data: bytes) -> bool:
-        """Write complete frames; False when the client is gone, or does not take what it was sent before."""
+        """Write complete frames; False when the client is gone, or does not take what it was sent before.
+
+        While the transport holds nothing back, and does not encrypt, straight to the socket: uvloop would keep the data
+        until the end of the loop's turn, which is where we are already.
+        """
         transport = self._transport
-        # To a closed one asyncio would drop it silently, uvloop raise.
-        if self._close_sent or self._protocol.writing_paused or transport.is_closing():
+        if self._close_sent or transport.is_closing():  # the descriptor may be another connection's soon
             return False
-        transport.write(data)
+        if self._descriptor is None or transport.get_write_buffer_size():
+            if self.paused:
+                return False
+            transport.write(data)
+            return True
+        try:
+            written = os.write(self._descriptor, data)
+        except BlockingIOError:
+            written = 0
+        except OSError:  # the reader sees the end too, and closes
+            transport.abort()
+            return False
+        if written < len(data):
+            transport.write(data[written:])
         return True
 
     async def drain(self) -> None:
         """Wait until the transport takes more; raises ConnectionError when the client is gone."""
-        await self._writer.drain()
+        if self.paused and not self.gone:
+            self._drained = self._drained or asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._drained)
+        if self.gone:
+            raise ConnectionResetError("the WebSocket ended")
+
+    # In
 
     async def receive(self) -> str | bytes:
         """The next message; raises ConnectionError when there will be none."""
-        message = await self._response.receive()
-        if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
-            data: str | bytes = message.data
-            return data
-        raise ConnectionResetError("the WebSocket ended")
+        while True:
+            try:
+                message = await self._queue.read()
+            except EofStream:
+                raise ConnectionResetError("the WebSocket ended") from None
+            except WebSocketError as error:
+                self.part(int(error.code))
+                raise ConnectionResetError("the client broke the WebSocket protocol") from error
+            if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
+                data: str | bytes = message.data
+                return data
+            if message.type is WSMsgType.CLOSE:
+                raise ConnectionResetError("the client closed the WebSocket")
+            if message.type is WSMsgType.PING:
+                self.write(_control(0x8A, message.data))
 
-    def part(self) -> None:
+    # The end
+
+    def part(self, code: int = _GOING_AWAY) -> None:
         """Send the Close frame and leave it to the reader to see the client's; a congested client is just cut."""
         if self.gone or self.paused:
             self.abort()
         else:
-            self._transport.write(_CLOSE_FRAME)
+            self.write(_control(0x88, pack("!H", code)))
             self._close_sent = True
             self._abort_timer = asyncio.get_running_loop().call_later(CLOSE_WAIT_S, self.abort)
 
@@ -84,4 +190,15 @@ class WebSocketWire:
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         self._close_sent = True
-        self._transport.abort()
+        transport = self._transport
+        if self._descriptor is not None and not transport.is_closing() and transport.get_write_buffer_size():
+            with contextlib.suppress(
+                OSError
+            ):  # what a client does not take the kernel would keep, and retry, for minutes
+                transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, _AT_ONCE)
+        transport.abort()
+
+
+def _control(head: int, payload: bytes) -> bytes:
+    """A control frame; they are at most 125 bytes long."""
+    return bytes((head, len(payload))) + payload

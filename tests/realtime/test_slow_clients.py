@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -111,6 +112,16 @@ async def test_a_client_over_its_bound_is_cut_and_freed(live: Live, deaf: Deaf) 
     assert BUFFER - 2000 < most <= BUFFER
     assert await live.saw("disconnect") == ("disconnect", live.seen[0][1], "transport close")
     assert live.sio.manager.rooms == {}
+
+
+async def test_the_kernel_keeps_nothing_for_a_client_that_was_cut(live: Live, deaf: Deaf) -> None:
+    while live.sio.metrics().sockets:
+        await live.sio.emit("tick", "x" * 1000)
+        await asyncio.sleep(0)
+
+    with pytest.raises(ConnectionResetError) as reset:  # else all that was sent, and then the end
+        await deaf.events("never")
+    assert reset.value.errno == errno.ECONNRESET
 
 
 async def test_a_client_that_is_too_far_behind_is_cut(live: Live, deaf: Deaf, monkeypatch: pytest.MonkeyPatch) -> None:
