@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -45,6 +46,7 @@ class Subscriptions:
     ) -> None:
         self._sio = sio
         self._snapshots = Snapshots(store, service)
+        self._reads: dict[str, asyncio.Future[tuple[JSON, bool]]] = {}  # under way, by room
         self._admission = Admission(
             sio,
             NAMESPACE,
@@ -107,10 +109,28 @@ class Subscriptions:
         """
         for _ in range(TRIES):
             with self._sio.watch(room, NAMESPACE) as watch:
-                snapshot = await read()
-            if not watch.moved:
+                snapshot, moved = await self._shared(room, read)
+            if not (moved or watch.moved):
                 break
         return snapshot
+
+    async def _shared(self, room: str, read: Callable[[], Awaitable[JSON]]) -> tuple[JSON, bool]:
+        """One read for all who ask at the same time, as a thousand clients do that come back together.
+
+        Whoever asks in the middle of it is right to take it, unless an event was sent since it began; and a second try
+        never meets a read that began before the first.
+        """
+        under_way = self._reads.get(room)
+        if under_way is None:
+            under_way = self._reads[room] = asyncio.ensure_future(self._watched(room, read))
+            under_way.add_done_callback(lambda _: self._reads.pop(room))
+        return await asyncio.shield(under_way)  # one who gives up takes it from nobody
+
+    async def _watched(self, room: str, read: Callable[[], Awaitable[JSON]]) -> tuple[JSON, bool]:
+        """What *read* returns, and whether an event was sent to *room* meanwhile."""
+        with self._sio.watch(room, NAMESPACE) as watch:
+            snapshot = await read()
+        return snapshot, watch.moved
 
 
 async def enter(sio: Realtime, sid: str, room: str, namespace: str) -> None:

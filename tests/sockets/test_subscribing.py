@@ -63,13 +63,15 @@ class StoreThat:
 
 
 class SlowAnswers(StoreThat):
-    """A store whose ``get_agent`` knows its answer some time before it gives it."""
+    """A store whose ``get_agent`` knows its answer some time before it gives it, and counts how often it was asked."""
 
     def __init__(self, real: Store) -> None:
         super().__init__(real)
         self.read, self.answer = asyncio.Event(), asyncio.Event()
+        self.reads = 0
 
     async def get_agent(self, agent_id: str) -> Agent:
+        self.reads += 1
         agent = await super().get_agent(agent_id)
         self.read.set()
         await self.answer.wait()
@@ -215,6 +217,53 @@ async def test_a_snapshot_is_not_older_than_the_events_before_it(tmp_path: Path,
         store[0].answer.set()
 
         assert (await answer)["data"]["isRunning"] is True
+
+
+async def test_clients_that_ask_at_the_same_time_share_one_read(tmp_path: Path, js: JsClients) -> None:
+    store: list[SlowAnswers] = []
+
+    def wrapped(real: Store) -> Any:
+        store.append(SlowAnswers(real))
+        return store[0]
+
+    async with running(tmp_path, wrapped=wrapped) as stack:
+        await stack.agent()
+        sockets_ = [await connected(js, stack) for _ in range(3)]
+        answers = [asyncio.ensure_future(socket.call("agent:subscribe", AGENT)) for socket in sockets_]
+        await until_in(stack, sockets_)
+        store[0].answer.set()
+
+        assert [(await answer)["data"]["agentId"] for answer in answers] == [AGENT] * 3
+        assert store[0].reads == 1
+
+
+async def test_a_shared_read_is_no_older_than_the_events_before_it(tmp_path: Path, js: JsClients) -> None:
+    store: list[SlowAnswers] = []
+
+    def wrapped(real: Store) -> Any:
+        store.append(SlowAnswers(real))
+        return store[0]
+
+    async with running(tmp_path, wrapped=wrapped) as stack:
+        await stack.agent(agent_type="HOLD")
+        early, late = await connected(js, stack), await connected(js, stack)
+        first = asyncio.ensure_future(early.call("agent:subscribe", AGENT))
+        await store[0].read.wait()  # the agent was idle
+        await stack.service.run(AGENT, {})
+        await early.event("agent:started")  # which the late one never hears of
+        second = asyncio.ensure_future(late.call("agent:subscribe", AGENT))
+        await until_in(stack, [early, late])
+        store[0].answer.set()
+
+        assert (await first)["data"]["isRunning"] is True
+        assert (await second)["data"]["isRunning"] is True
+
+
+async def until_in(stack: Stack, clients: list[JsSocket]) -> None:
+    """Wait until every one of *clients* is in the agent's room."""
+    async with asyncio.timeout(10):
+        while not all(rooms(stack, socket) for socket in clients):
+            await clients[0].call("monitoring:unsubscribe", "agents")  # at the pace of the clients
 
 
 # Acknowledgements
