@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from socketio.packet import EVENT
 
 from server.realtime import inbound, link
+from server.realtime.frames import encode
 from tests.support.js_client import JsClients
 from tests.support.raw_client import raw_clients
 from tests.support.realtime import Live, serving
@@ -146,6 +148,18 @@ async def test_progress_collapses_to_the_newest_and_nothing_else_does(live: Live
     waiting = events.index(["started", 0])
     assert sum(event[0] == "progress" for event in events[waiting:]) == 2
     await live.until(lambda: live.sio.metrics().congested == 0)
+
+
+async def test_progress_behind_a_replay_is_not_collapsed(live: Live, deaf: Deaf) -> None:
+    (way_out,) = live.sio.eio.sockets.values()
+    way_out.send_replay([encode(EVENT, "/", ["missed", n]) for n in range(3)])
+
+    for n in range(20):
+        await live.sio.emit("progress", n, collapse="progress")
+    await live.sio.emit("end")
+
+    events = [event for event in await deaf.events("end") if event[0] in ("missed", "progress")]
+    assert events == [["missed", n] for n in range(3)] + [["progress", n] for n in range(20)]
 
 
 async def test_a_client_that_catches_up_is_written_to_directly_again_and_lost_nothing(live: Live, deaf: Deaf) -> None:
