@@ -121,9 +121,9 @@ class Subscriptions:
         never meets a read that began before the first.
         """
         under_way = self._reads.get(room)
-        if under_way is None:
+        if under_way is None or under_way.done():  # done: events may have been sent since
             under_way = self._reads[room] = asyncio.ensure_future(self._watched(room, read))
-            under_way.add_done_callback(lambda _: self._reads.pop(room))
+            under_way.add_done_callback(lambda done: self._reads.get(room) is done and self._reads.pop(room))
         return await asyncio.shield(under_way)  # one who gives up takes it from nobody
 
     async def _watched(self, room: str, read: Callable[[], Awaitable[JSON]]) -> tuple[JSON, bool]:

@@ -34,16 +34,17 @@ class WebSocketWire(asyncio.Protocol):
     """The protocol of an open WebSocket, fed by the transport."""
 
     __slots__ = (
-        "paused", "_abort_timer", "_close_sent", "_descriptor", "_drained", "_parser", "_queue", "_reading_paused",
-        "_transport",
+        "paused", "_abort_timer", "_close_sent", "_descriptor", "_drained", "_lost", "_parser", "_queue",
+        "_reading_paused", "_transport",
     )  # fmt: skip
 
     _transport: asyncio.Transport
 
     def __init__(self) -> None:
         self.paused = False
-        """The transport's buffer is above its high-water mark (64 KiB): the client does not keep up."""
+        """The transport holds more than it should (anything, or 64 KiB over TLS): the client does not keep up."""
         self._close_sent = False
+        self._lost = False
         self._descriptor: int | None = None
         """Of the socket, to be written to directly: see :meth:`write`."""
         self._abort_timer: asyncio.TimerHandle | None = None
@@ -61,11 +62,13 @@ class WebSocketWire(asyncio.Protocol):
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client left during the handshake")
-        self._take_over(request.protocol, transport, response)
         if (raw := transport.get_extra_info("socket")) is not None and raw.family in (AF_INET, AF_INET6):
             raw.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES)
             if transport.get_extra_info("sslcontext") is None and os.name == "posix":
                 self._descriptor = raw.fileno()
+                # What the kernel does not take waits in the outbox, by reference: uvloop takes 100 KiB to hold 64.
+                transport.set_write_buffer_limits(high=0)
+        self._take_over(request.protocol, transport, response)
         return TakenOver()
 
     def _take_over(self, http: Any, transport: asyncio.Transport, response: Any) -> None:
@@ -84,8 +87,15 @@ class WebSocketWire(asyncio.Protocol):
         self._parser.feed_data(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._lost = True
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
         self._queue.feed_eof()
         self._wake()
+
+    def eof_received(self) -> None:
+        if self._transport.get_write_buffer_size():  # it says goodbye and has not taken what it was sent
+            self.abort()
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -191,7 +201,7 @@ class WebSocketWire(asyncio.Protocol):
             self._abort_timer.cancel()
         self._close_sent = True
         transport = self._transport
-        if self._descriptor is not None and not transport.is_closing() and transport.get_write_buffer_size():
+        if self._descriptor is not None and not self._lost and transport.get_write_buffer_size():
             with contextlib.suppress(
                 OSError
             ):  # what a client does not take the kernel would keep, and retry, for minutes
