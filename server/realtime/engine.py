@@ -55,15 +55,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     def spawn(self, work: Awaitable[None], name: str) -> None:
         """Run *work* to its end and log how it failed, if it did."""
-        task = asyncio.ensure_future(_logged(work, name))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        _keep(asyncio.ensure_future(_logged(work, name)), self._tasks)
 
     def read(self, work: Awaitable[None]) -> None:
         """Run *work*, which reads a WebSocket to its end; a shutdown waits for it."""
-        task = asyncio.ensure_future(_logged(work, "reading a WebSocket"))
-        self._readers.add(task)
-        task.add_done_callback(self._readers.discard)
+        _keep(asyncio.ensure_future(_logged(work, "reading a WebSocket")), self._readers)
 
     async def deliver(self, sid: str, data: str | bytes) -> None:
         await self.handlers["message"](sid, data)
@@ -152,3 +148,9 @@ async def _logged(work: Awaitable[None], name: str) -> None:
         logger.info("%s: %s", name, error)
     except Exception:
         logger.exception("%s failed", name)
+
+
+def _keep(task: asyncio.Future[None], tasks: set[asyncio.Future[None]]) -> None:
+    """Hold *task* among *tasks* to its end: the loop itself holds none."""
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)

@@ -89,6 +89,7 @@ class Turn:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
+        self._scheduled = False
         if self._burst is not None:
             self._write(self._burst)
         for _ in range(min(len(self._links), WRITES_AT_ONCE)):
@@ -98,7 +99,6 @@ class Turn:
             except Exception:  # one broken transport must not cost the others their events
                 logger.exception(BROKEN, link.sid)
                 link.cut("write error")
-        self._scheduled = False
         if self._burst is not None or self._links:
             self._schedule()
 

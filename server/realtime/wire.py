@@ -202,9 +202,7 @@ class WebSocketWire(asyncio.Protocol):
         self._close_sent = True
         transport = self._transport
         if self._descriptor is not None and not self._lost and transport.get_write_buffer_size():
-            with contextlib.suppress(
-                OSError
-            ):  # what a client does not take the kernel would keep, and retry, for minutes
+            with contextlib.suppress(OSError):  # what it does not take the kernel would keep, and retry, for minutes
                 transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, _AT_ONCE)
         transport.abort()
 

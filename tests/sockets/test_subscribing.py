@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,7 @@ class SlowAnswers(StoreThat):
 
     def __init__(self, real: Store) -> None:
         super().__init__(real)
-        self.read, self.answer = asyncio.Event(), asyncio.Event()
+        self.read, self.answer, self.ending = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.reads = 0
 
     async def get_agent(self, agent_id: str) -> Agent:
@@ -75,7 +77,21 @@ class SlowAnswers(StoreThat):
         agent = await super().get_agent(agent_id)
         self.read.set()
         await self.answer.wait()
+        self.ending.set()
         return agent
+
+
+@asynccontextmanager
+async def answering_slowly(tmp_path: Path) -> AsyncIterator[tuple[Stack, SlowAnswers]]:
+    """A server whose store answers when it is told to."""
+    stores: list[SlowAnswers] = []
+
+    def wrapped(real: Store) -> Any:
+        stores.append(SlowAnswers(real))
+        return stores[0]
+
+    async with running(tmp_path, wrapped=wrapped) as stack:
+        yield stack, stores[0]
 
 
 async def connected(js: JsClients, stack: Stack, **options: Any) -> JsSocket:
@@ -200,63 +216,66 @@ async def test_an_event_during_the_snapshot_is_not_missed(tmp_path: Path, js: Js
 
 
 async def test_a_snapshot_is_not_older_than_the_events_before_it(tmp_path: Path, js: JsClients) -> None:
-    store: list[SlowAnswers] = []
-
-    def wrapped(real: Store) -> Any:
-        store.append(SlowAnswers(real))
-        return store[0]
-
-    async with running(tmp_path, wrapped=wrapped) as stack:
+    async with answering_slowly(tmp_path) as (stack, store):
         await stack.agent(agent_type="HOLD")
         socket = await connected(js, stack)
         answer = asyncio.ensure_future(socket.call("agent:subscribe", AGENT))
-        await store[0].read.wait()  # the agent was idle
+        await store.read.wait()  # the agent was idle
 
         await stack.service.run(AGENT, {})
         await socket.event("agent:started")
-        store[0].answer.set()
+        store.answer.set()
 
         assert (await answer)["data"]["isRunning"] is True
 
 
 async def test_clients_that_ask_at_the_same_time_share_one_read(tmp_path: Path, js: JsClients) -> None:
-    store: list[SlowAnswers] = []
-
-    def wrapped(real: Store) -> Any:
-        store.append(SlowAnswers(real))
-        return store[0]
-
-    async with running(tmp_path, wrapped=wrapped) as stack:
+    async with answering_slowly(tmp_path) as (stack, store):
         await stack.agent()
         sockets_ = [await connected(js, stack) for _ in range(3)]
         answers = [asyncio.ensure_future(socket.call("agent:subscribe", AGENT)) for socket in sockets_]
         await until_in(stack, sockets_)
-        store[0].answer.set()
+        store.answer.set()
 
         assert [(await answer)["data"]["agentId"] for answer in answers] == [AGENT] * 3
-        assert store[0].reads == 1
+        assert store.reads == 1
 
 
 async def test_a_shared_read_is_no_older_than_the_events_before_it(tmp_path: Path, js: JsClients) -> None:
-    store: list[SlowAnswers] = []
-
-    def wrapped(real: Store) -> Any:
-        store.append(SlowAnswers(real))
-        return store[0]
-
-    async with running(tmp_path, wrapped=wrapped) as stack:
+    async with answering_slowly(tmp_path) as (stack, store):
         await stack.agent(agent_type="HOLD")
         early, late = await connected(js, stack), await connected(js, stack)
         first = asyncio.ensure_future(early.call("agent:subscribe", AGENT))
-        await store[0].read.wait()  # the agent was idle
+        await store.read.wait()  # the agent was idle
         await stack.service.run(AGENT, {})
         await early.event("agent:started")  # which the late one never hears of
         second = asyncio.ensure_future(late.call("agent:subscribe", AGENT))
         await until_in(stack, [early, late])
-        store[0].answer.set()
+        store.answer.set()
 
         assert (await first)["data"]["isRunning"] is True
         assert (await second)["data"]["isRunning"] is True
+
+
+async def test_a_read_that_has_ended_is_given_to_nobody_who_comes_after_it(tmp_path: Path, js: JsClients) -> None:
+    async with answering_slowly(tmp_path) as (stack, store):
+        await stack.agent()
+        early, late = await connected(js, stack), await connected(js, stack)
+        subscribe = stack.sio.handlers["/"]["agent:subscribe"]
+        (late_sid,) = (entry["sid"] for entry in late.log if entry["type"] == "connect")
+
+        async def at_its_end() -> Any:
+            await store.ending.wait()  # the same turn of the loop goes on with this
+            return await subscribe(late_sid, AGENT)
+
+        second = asyncio.ensure_future(at_its_end())
+        first = asyncio.ensure_future(early.call("agent:subscribe", AGENT))
+        await store.read.wait()
+        store.answer.set()
+
+        assert (await first)["success"] is True
+        assert (await second)["success"] is True
+        assert store.reads == 2
 
 
 async def until_in(stack: Stack, clients: list[JsSocket]) -> None:
