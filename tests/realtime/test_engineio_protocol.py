@@ -14,6 +14,7 @@ from aiohttp import web
 
 from server.realtime.counters import Counters
 from server.realtime.engine import Engine
+from tests.support.listening import listening
 from tests.support.raw_client import RawClients, raw_clients
 
 PING_INTERVAL_S, PING_TIMEOUT_S = 0.3, 0.2
@@ -37,15 +38,12 @@ async def raw() -> AsyncIterator[RawClients]:
     engine.on("message", echo)
     app = web.Application()
     engine.attach(app)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        async with raw_clients(f"http://127.0.0.1:{runner.addresses[0][1]}", "/engine.io/") as raw:
-            yield raw
-    finally:
-        await engine.shutdown()
-        await runner.cleanup()
+    async with listening(app, shutdown_timeout=1.0) as url:
+        try:
+            async with raw_clients(url, "/engine.io/") as raw:
+                yield raw
+        finally:
+            await engine.shutdown()
 
 
 async def test_polling_opens_a_session(raw: RawClients) -> None:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from scheduler.runners.http import HttpRunner
 from scheduler.runners.targets import HostRules
+from tests.support.listening import listening
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -53,11 +54,8 @@ async def serve() -> AsyncIterator[Serve]:
         async def start(handler: Any, *, tls: ssl.SSLContext | None = None) -> str:
             app = web.Application()
             app.router.add_route("*", "/{path:.*}", handler)
-            runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
-            return f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}/run"
+            serving = listening(app, tls=tls, handler_cancellation=True, shutdown_timeout=0)
+            return await stack.enter_async_context(serving) + "/run"
 
         yield start
 

@@ -29,6 +29,7 @@ from store.base import Store
 from store.records import Agent
 from store.sqlite import SqliteStore
 from tests.handlers.stack import SECRET, HeldClock, TestRunners
+from tests.support.listening import listening
 
 AGENT = "agent-123"
 HOUR = timedelta(hours=1)
@@ -117,11 +118,8 @@ async def running(
 async def _listening(sio: RealtimeServer) -> AsyncIterator[str]:
     app = web.Application()
     sio.attach(app)
-    runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await sio.shutdown()
-        await runner.cleanup()
+    async with listening(app, shutdown_timeout=1.0) as url:
+        try:
+            yield url
+        finally:
+            await sio.shutdown()

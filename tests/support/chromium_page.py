@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.support.listening import listening
 from tests.support.tools import JS_TESTS, chromium
 
 PATIENCE_S = 30.0
@@ -56,14 +57,9 @@ async def site(page: str) -> AsyncIterator[Site]:
     served = Site(page)
     app = web.Application()
     app.router.add_routes(served.routes())
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        served.origin = f"http://localhost:{runner.addresses[0][1]}"
+    async with listening(app, shutdown_timeout=0.5) as url:
+        served.origin = url.replace("127.0.0.1", "localhost")
         yield served
-    finally:
-        await runner.cleanup()
 
 
 @contextlib.asynccontextmanager

@@ -9,6 +9,8 @@ import struct
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+from tests.support.listening import stop_accepting
+
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER 0: close with RST
 
 
@@ -137,6 +139,7 @@ async def flaky_proxy(target: str) -> AsyncIterator[FlakyProxy]:
         yield proxy
     finally:
         proxy.refusing = True
+        await stop_accepting(server.sockets[0].fileno())
         server.close()
         await proxy.close()
         if (abort_clients := getattr(server, "abort_clients", None)) is not None:  # since Python 3.13

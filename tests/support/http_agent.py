@@ -10,6 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.support.listening import listening
+
 PATIENCE_S = 15.0
 
 
@@ -58,11 +60,6 @@ async def http_agent() -> AsyncIterator[HttpAgent]:
     agent = HttpAgent()
     app = web.Application()
     app.router.add_post("/", agent.handle)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        agent.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    async with listening(app, handler_cancellation=True, shutdown_timeout=0.5) as url:
+        agent.url = f"{url}/"
         yield agent
-    finally:
-        await runner.cleanup()

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from server.realtime import RealtimeServer
+from tests.support.listening import listening
 
 PATIENCE_S = 10.0
 
@@ -61,15 +62,8 @@ async def serving(
         await sio.shutdown()
 
     app.on_shutdown.append(part)
-    runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=ssl_context)
-        await site.start()
-        live.url = f"{'https' if ssl_context else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
+    async with listening(app, tls=ssl_context, shutdown_timeout=1.0) as live.url:
         yield live
-    finally:
-        await runner.cleanup()
 
 
 def with_rooms(live: Live, namespace: str = "/") -> None:
