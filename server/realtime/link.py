@@ -54,7 +54,7 @@ class Link:
     """
 
     __slots__ = (
-        "sid", "server", "session", "connected", "upgrading", "upgraded", "closing", "closed", "namespaces",
+        "sid", "server", "session", "straight", "connected", "upgrading", "upgraded", "closing", "closed", "namespaces",
         "_loop", "_wire", "_outbox", "_made", "_drainer", "_poll", "_posting", "_heartbeat", "_connect_timer",
     )  # fmt: skip
 
@@ -66,6 +66,8 @@ class Link:
         self.namespaces = 0
         self._loop = asyncio.get_running_loop()
         self._wire: WebSocketWire | None = None
+        self.straight: WebSocketWire | None = None
+        """The WebSocket, while nothing waits in front of it."""
         self._outbox = Outbox()
         self._made: list[Frame] = []
         self._drainer: asyncio.Task[None] | None = None
@@ -101,7 +103,7 @@ class Link:
         """Send *frame* after all that was queued for this link before it: for the turn, which knows what is ahead."""
         if self.closing:
             return
-        if self._wire is None or self._drainer is not None:
+        if self.straight is None:
             self._hold(frame)
             return
         if not self._made:
@@ -110,7 +112,7 @@ class Link:
 
     def write(self, data: bytes) -> bool:
         """Write complete frames at once; False when that has to wait, and :meth:`queue` is the way."""
-        return self._wire is not None and self._drainer is None and self._wire.write(data)
+        return self.straight is not None and self.straight.write(data)
 
     def send_replay(self, frames: list[Frame]) -> None:
         """Send what a recovered client missed, at the pace it reads, before anything sent later."""
@@ -157,6 +159,7 @@ class Link:
         if self._wire is None:
             self._poll.answer()
         elif self._drainer is None:
+            self.straight = None
             self._drainer = self._loop.create_task(self._drain(self._wire), name=f"drain {self.sid}")
 
     async def _drain(self, wire: WebSocketWire) -> None:
@@ -177,6 +180,7 @@ class Link:
             pass  # the reader sees the end too and closes
         finally:
             self._drainer = None
+            self.straight = None if self.closing else wire
 
     # In
 
@@ -279,7 +283,7 @@ class Link:
         """From this step on the WebSocket is the transport, and what waited leaves through it first."""
         self.connected = self.upgraded = True
         self._poll.answer()
-        self._wire = wire
+        self._wire = self.straight = wire
         self._move()
 
     async def _read(self, wire: WebSocketWire) -> None:
@@ -341,6 +345,7 @@ class Link:
         if self.closing:
             return False
         self.closing = True
+        self.straight = None
         self._heartbeat.stop()
         if self._connect_timer is not None:
             self._connect_timer.cancel()

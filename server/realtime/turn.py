@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from server.realtime.frames import Frame
+from server.realtime.wire import WebSocketWire, write_to_all
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,8 @@ class Recipient(Protocol):
 
     sid: str
 
+    @property
+    def straight(self) -> WebSocketWire | None: ...
     def queue(self, frame: Frame) -> None: ...
     def write(self, data: bytes) -> bool: ...
     def flush(self) -> None: ...
@@ -112,7 +115,7 @@ class Turn:
         burst.written += len(part)
         if burst.written == len(burst.links):
             self._burst = None
-        for link in part:
+        for link in write_to_all(part, data):
             try:
                 if not link.write(data):  # it polls, or does not keep up
                     for frame in burst.frames:

@@ -7,9 +7,10 @@ request and of the handler that waits in it is three quarters of the memory of a
 import asyncio
 import contextlib
 import os
+from collections.abc import Iterable
 from socket import AF_INET, AF_INET6, SO_LINGER, SO_SNDBUF, SOL_SOCKET
 from struct import pack
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from aiohttp import WebSocketError, WSMsgType, web
 from aiohttp.streams import EofStream
@@ -34,19 +35,22 @@ class WebSocketWire(asyncio.Protocol):
     """The protocol of an open WebSocket, fed by the transport."""
 
     __slots__ = (
-        "paused", "_abort_timer", "_close_sent", "_descriptor", "_drained", "_lost", "_parser", "_queue",
-        "_reading_paused", "_transport",
+        "descriptor", "paused", "transport", "_abort_timer", "_close_sent", "_drained", "_lost", "_parser", "_queue",
+        "_reading_paused", "_socket",
     )  # fmt: skip
 
-    _transport: asyncio.Transport
+    transport: asyncio.Transport
 
     def __init__(self) -> None:
+        self.descriptor = -1
+        """Of the socket, while it may be written to directly (see :func:`write_to_all`): the transport holds nothing
+        back, does not encrypt, and no Close frame was sent."""
         self.paused = False
         """The transport holds more than it should (anything, or 64 KiB over TLS): the client does not keep up."""
         self._close_sent = False
         self._lost = False
-        self._descriptor: int | None = None
-        """Of the socket, to be written to directly: see :meth:`write`."""
+        self._socket = -1
+        """The descriptor again, whatever happens to be in the way; -1 for a transport that encrypts."""
         self._abort_timer: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
 
@@ -65,7 +69,7 @@ class WebSocketWire(asyncio.Protocol):
         if (raw := transport.get_extra_info("socket")) is not None and raw.family in (AF_INET, AF_INET6):
             raw.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES)
             if transport.get_extra_info("sslcontext") is None and os.name == "posix":
-                self._descriptor = raw.fileno()
+                self.descriptor = self._socket = raw.fileno()
                 # What the kernel does not take waits in the outbox, by reference: uvloop takes 100 KiB to hold 64.
                 transport.set_write_buffer_limits(high=0)
         self._take_over(request.protocol, transport, response)
@@ -73,7 +77,7 @@ class WebSocketWire(asyncio.Protocol):
 
     def _take_over(self, http: Any, transport: asyncio.Transport, response: Any) -> None:
         """The private names are those of the aiohttp we pin; tests/realtime/test_upstream.py watches their methods."""
-        self._transport = transport
+        self.transport = transport
         self._parser, self._queue = response._parser, response._reader
         self._queue._protocol = self
         self._reading_paused = http._reading_paused
@@ -88,30 +92,34 @@ class WebSocketWire(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._lost = True
+        self.descriptor = -1
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         self._queue.feed_eof()
         self._wake()
 
     def eof_received(self) -> None:
-        if self._transport.get_write_buffer_size():  # it says goodbye and has not taken what it was sent
+        if self.transport.get_write_buffer_size():  # it says goodbye and has not taken what it was sent
             self.abort()
 
     def pause_writing(self) -> None:
         self.paused = True
+        self.descriptor = -1
 
     def resume_writing(self) -> None:
         self.paused = False
+        if not self._close_sent:
+            self.descriptor = self._socket
         self._wake()
 
     def pause_reading(self) -> None:
         self._reading_paused = True
-        self._transport.pause_reading()
+        self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         self._reading_paused = False
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _wake(self) -> None:
         drained, self._drained = self._drained, None
@@ -122,32 +130,35 @@ class WebSocketWire(asyncio.Protocol):
 
     @property
     def gone(self) -> bool:
-        return self._close_sent or self._transport.is_closing()
+        return self._close_sent or self.transport.is_closing()
 
     def write(self, data: bytes) -> bool:
-        """Write complete frames; False when the client is gone, or does not take what it was sent before.
-
-        While the transport holds nothing back, and does not encrypt, straight to the socket: uvloop would keep the data
-        until the end of the loop's turn, which is where we are already.
-        """
-        transport = self._transport
-        if self._close_sent or transport.is_closing():  # the descriptor may be another connection's soon
+        """Write complete frames; False when the client is gone, or does not take what it was sent before."""
+        if self.gone or self.paused:
             return False
-        if self._descriptor is None or transport.get_write_buffer_size():
-            if self.paused:
-                return False
-            transport.write(data)
+        if self._socket < 0 or self.transport.get_write_buffer_size():
+            self.transport.write(data)
             return True
         try:
-            written = os.write(self._descriptor, data)
+            written = os.write(self._socket, data)
         except BlockingIOError:
             written = 0
         except OSError:  # the reader sees the end too, and closes
-            transport.abort()
+            self.transport.abort()
             return False
         if written < len(data):
-            transport.write(data[written:])
+            self.keep(data[written:])
+        else:
+            self.descriptor = self._socket
         return True
+
+    def keep(self, rest: bytes) -> None:
+        """Leave to the transport what the socket did not take of a write."""
+        self.descriptor = -1
+        try:
+            self.transport.write(rest)
+        except RuntimeError:  # uvloop's word for a transport that broke meanwhile
+            self.transport.abort()
 
     async def drain(self) -> None:
         """Wait until the transport takes more; raises ConnectionError when the client is gone."""
@@ -186,25 +197,60 @@ class WebSocketWire(asyncio.Protocol):
         else:
             self.write(_control(0x88, pack("!H", code)))
             self._close_sent = True
+            self.descriptor = -1
             self._abort_timer = asyncio.get_running_loop().call_later(CLOSE_WAIT_S, self.abort)
 
     def end(self) -> None:
         """After the last message: answer the client's Close frame and close the connection."""
-        if not self._transport.is_closing():
+        if not self.transport.is_closing():
             if self._abort_timer is None:
                 self.part()
-            self._transport.close()
+            self.transport.close()
 
     def abort(self) -> None:
         """Drop the connection and everything still buffered for it."""
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         self._close_sent = True
-        transport = self._transport
-        if self._descriptor is not None and not self._lost and transport.get_write_buffer_size():
+        self.descriptor = -1
+        transport = self.transport
+        if self._socket >= 0 and not self._lost and transport.get_write_buffer_size():
             with contextlib.suppress(OSError):  # what it does not take the kernel would keep, and retry, for minutes
                 transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, _AT_ONCE)
         transport.abort()
+
+
+class Way(Protocol):
+    """Who has a WebSocket, or has none that may be written to now."""
+
+    @property
+    def straight(self) -> WebSocketWire | None: ...
+
+
+W = TypeVar("W", bound=Way)
+
+
+def write_to_all(ways: Iterable[W], data: bytes) -> list[W]:
+    """Write *data*, complete frames, to every socket that is free; return those who are to be written to otherwise.
+
+    This loop is most of what a broadcast costs, so it calls nothing for a client that it need not call. It writes
+    straight to the socket, as uvloop would keep the data until the end of the loop's turn, which is where we are.
+    """
+    others: list[W] = []
+    size = len(data)
+    for way in ways:
+        wire = way.straight
+        if wire is None or wire.descriptor < 0 or wire.transport.is_closing():  # closing: the number may be another's
+            others.append(way)
+            continue
+        try:
+            written = os.write(wire.descriptor, data)
+        except OSError:
+            others.append(way)
+            continue
+        if written < size:
+            wire.keep(data[written:])
+    return others
 
 
 def _control(head: int, payload: bytes) -> bytes:

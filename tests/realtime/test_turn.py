@@ -19,6 +19,7 @@ class Line:
 
     def __init__(self, turn: Turn, sid: str) -> None:
         self.sid = sid
+        self.straight = None
         self.behind = False
         self.broken = False
         self.writes: list[bytes] = []
