@@ -22,7 +22,6 @@ TRANSPORTS = {"websocket": ["websocket"], "polling": ["polling"], "polling, upgr
 MANY, MANY_RATE, MANY_SECONDS = 1000, 20.0, 16.0
 SETTLE_S = 30.0
 """A line that died unseen is noticed by the client after a ping interval and a ping time-out: 20 s with ours."""
-RECOVERY_MS = "120000"
 
 
 class Clients:
@@ -73,9 +72,8 @@ class Storm:
 
 async def storm(name: str, source: str, transports: Sequence[str]) -> Storm:
     """So many clients at once, each on a line of its own that is cut at moments of its own."""
-    environ = {"recovery_ms": RECOVERY_MS} if name == "node" else {}
     async with contextlib.AsyncExitStack() as stack:
-        server = stack.enter_context(peer(name, source, **environ))
+        server = stack.enter_context(peer(name, source))
         url = f"http://127.0.0.1:{server.port}"
         proxies = [await stack.enter_async_context(flaky_proxy(url)) for _ in range(ROUNDS)]
         made = await stack.enter_async_context(clients(server, [proxy.url for proxy in proxies], transports))
@@ -114,8 +112,7 @@ class MassCut:
 
 
 async def mass_cut(name: str, source: str) -> MassCut:
-    environ = {"recovery_ms": RECOVERY_MS} if name == "node" else {}
-    with peer(name, source, **environ) as server:
+    with peer(name, source) as server:
         urls = [f"http://127.0.0.1:{server.port}"] * MANY
         async with clients(server, urls, ["websocket"]) as made:
             await asyncio.to_thread(server.stream, source, MANY_RATE, MANY_SECONDS)

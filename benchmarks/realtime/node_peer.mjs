@@ -1,4 +1,4 @@
-// The same server on Node's socket.io: node node_peer.mjs PORT SOURCE [RECOVERY_MS]
+// The same server on Node's socket.io: node node_peer.mjs PORT SOURCE RECOVERY_MS
 // POST /run reads the agent's stream and emits what it says to the room, as ours does without the store.
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
@@ -18,8 +18,7 @@ const http = createServer((request, response) => {
     response.writeHead(200, { "Content-Type": "application/json" }).end("{}");
   });
 });
-const options = recovery ? { connectionStateRecovery: { maxDisconnectionDuration: Number(recovery) } } : {};
-const io = new Server(http, options);
+const io = new Server(http, { connectionStateRecovery: { maxDisconnectionDuration: Number(recovery) } });
 io.on("connection", (socket) => socket.on("monitoring:subscribe", (what) => socket.join(`monitoring:${what}`)));
 
 async function read(context) {

@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 SERVER_CPU, CLIENT_CPU = "0", "1"
 SECRET = "a secret for measurements only, of no use elsewhere"
+RECOVERY_MS = "120000"
+"""Node's server recovers connections too, as long as ours by default: it is what we are compared with."""
 READY_S = 30.0
 PAGE = os.sysconf("SC_PAGE_SIZE")
 MOST_FILES = 65_536
@@ -103,11 +105,9 @@ def peer(name: str, source: str, **environ: str) -> Iterator[Peer]:
         }
         commands = {
             "ours": [sys.executable, "-m", "server"],
-            "node": [shutil.which("node") or "node", str(HERE / "node_peer.mjs"), str(port), source],
+            "node": [shutil.which("node") or "node", str(HERE / "node_peer.mjs"), str(port), source, RECOVERY_MS],
             "stock": [sys.executable, "-m", "benchmarks.realtime.stock_peer", str(port), source],
         }
-        if name == "node" and "recovery_ms" in environ:
-            commands["node"].append(environ.pop("recovery_ms"))
         with process(commands[name], SERVER_CPU, {**ours, **environ}) as running:
             wait_for(port, running)
             yield Peer(name, port, running.pid, json.dumps({"token": token()}) if name == "ours" else "")
