@@ -34,7 +34,6 @@ class Metrics:
             buckets=BUCKETS_S,
             registry=registry,
         )
-        self.sockets = Gauge("neonhub_sockets", "Open Socket.IO connections", registry=registry)
         self._runs = Counter(
             "neonhub_runs_total", "Runs that ended in this process, by outcome", ["outcome"], registry=registry
         )

@@ -32,6 +32,7 @@ from scheduler.settings import SchedulerSettings
 from scheduler.status import StatusBoard
 from server.config import Config, SocketAuth
 from server.realtime import RealtimeServer, RedisFanout
+from server.socket_metrics import SocketMetrics
 from store.base import Store
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
@@ -66,7 +67,7 @@ async def assemble(config: Config, store: Store, tokens: Tokens, environ: Mappin
             identity=identity(tokens),
             client_manager=RedisFanout(config.redis_url) if config.redis_url else None,
         )
-        metrics.sockets.set_function(lambda: sockets.metrics().sockets)
+        metrics.registry.register(SocketMetrics(sockets.metrics))
         emit = publisher(sockets)
 
         async def publish(event: Event) -> None:

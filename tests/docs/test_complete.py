@@ -23,6 +23,8 @@ from handlers.schemas import ScheduleBody
 from scheduler.cron import describe, timetable
 from server.cli import shown
 from server.config import settings
+from server.realtime import RealtimeServer
+from server.socket_metrics import SocketMetrics
 from store.errors import Invalid
 from store.records import Outcome
 from tests.handlers.stack import running
@@ -99,6 +101,7 @@ def test_every_metric_is_described_with_its_labels() -> None:
     told = {codes(cells[0])[0]: set(codes(cells[1])) for cells in rows(OPERATIONS, "## Metrics")}
 
     metrics = Metrics()
+    metrics.registry.register(SocketMetrics(RealtimeServer().metrics))
     metrics.request("GET", "/", 200, 0.001)
     families = {
         f"{family.name}_total" if family.type == "counter" else family.name for family in metrics.registry.collect()

@@ -146,7 +146,6 @@ class TestMetrics:
         assert names >= {
             "neonhub_http_requests",
             "neonhub_http_request_seconds",
-            "neonhub_sockets",
             "neonhub_runs",
             "neonhub_scheduler_running",
             "neonhub_scheduler_agents_scheduled",
