@@ -39,12 +39,20 @@ class Entrance:
     """The way into namespaces and out of them. Holds the recovery log and the sessions."""
 
     def __init__(
-        self, server: "RealtimeServer", keep_s: float, namespaces: Collection[str], identity: Identify | None
+        self,
+        server: "RealtimeServer",
+        keep_s: float,
+        namespaces: Collection[str],
+        identity: Identify | None,
+        *,
+        notice_s: float,
     ) -> None:
+        """*keep_s*: how long a session can be recovered, from when its loss is noticed; *notice_s* at most after its
+        client was last known to have everything."""
         self._server = server
         self._identity = identity or (lambda environ, auth: None)
         self._namespaces = frozenset(namespaces) if keep_s > 0 else frozenset[str]()
-        self.log = EventLog(keep_s)
+        self.log = EventLog(keep_s + notice_s)
         self.sessions = SessionTable(keep_s, self._cut_for_takeover)
         self.recovered: set[str] = set()
         """The sids of those who came back."""
@@ -134,15 +142,13 @@ class Entrance:
         """
         manager = self._server.manager
         replay = self._replay(link, session, position) if session is not None and position is not None else []
-        early = manager.take_early(sid) if position is None else []  # else it is in the replay
         if session is not None and position is None:
             session.start = self.log.head
         manager.settle(sid, namespace)
         link.entered_namespace()
         hello = {"sid": sid} if session is None else {"sid": sid, "pid": session.pid}
         link.send_frame(encode(CONNECT, namespace, hello))
-        for frame in early:
-            link.send_frame(frame)
+        manager.send_early(sid, namespace, anew=position is None)
         if replay:
             link.send_replay(replay)
 

@@ -31,6 +31,14 @@ class Watch:
     moved: bool = False
 
 
+@dataclass(slots=True, eq=False)
+class _Event:
+    """An event as it was given: its name and data, without an offset."""
+
+    args: list[Any]
+    collapse: str | None
+
+
 class Fanout(socketio.AsyncManager):  # type: ignore[misc]
     """The client manager of one process.
 
@@ -43,7 +51,7 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._rooms_of: dict[tuple[str, str], set[Any]] = {}
-        self._early: dict[str, list[Frame]] = {}  # by sid: sent to a client whose connect handler still runs
+        self._early: dict[str, list[_Event]] = {}  # by sid, of clients whose connect handlers still run
         self._watches: dict[tuple[str, Any], list[Watch]] = {}  # by namespace and room
         self._crowds: dict[tuple[str, Any], Sequence[Link]] = {}  # by namespace and rooms; forgotten at each change
         self._ack_ids = itertools.count(1)  # one for all: an ack of a lost connection never meets a newer callback
@@ -70,13 +78,20 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
         if callback is not None:
             self._emit_with_ack(args, namespace, rooms, skip, callback)
             return
+        made = _Event(args, collapse or _collapse.get())
+        self._send(made, namespace, rooms, skip)
+        if rooms is not None:
+            for sid in self.pending_connect.get(namespace, ()):
+                if sid in rooms and sid not in skip:  # meant for it alone: it gets it after CONNECT
+                    self._early.setdefault(sid, []).append(made)
+
+    def _send(self, event: _Event, namespace: str, rooms: tuple[Any, ...] | None, skip: Collection[str]) -> None:
         logged = self.server.entrance.logs(namespace)
         if not logged and namespace not in self.rooms:
             return
         log = self.server.entrance.log
-        if logged:
-            args.append(log.next_offset())
-        frame = encode(EVENT, namespace, args, collapse=collapse or _collapse.get())
+        args = [*event.args, log.next_offset()] if logged else event.args
+        frame = encode(EVENT, namespace, args, collapse=event.collapse)
         if logged:  # also when nobody is there right now; no await before the delivery: log order is wire order
             log.append(asyncio.get_running_loop().time(), namespace, rooms, skip, frame)
         self._deliver(frame, namespace, rooms, skip)
@@ -86,10 +101,6 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
             for room in rooms:
                 for watch in self._watches.get((namespace, room), ()):
                     watch.moved = True
-        if rooms is not None:
-            for sid in self.pending_connect.get(namespace, ()):
-                if sid in rooms and sid not in skip:  # meant for it alone: it gets it after CONNECT
-                    self._early.setdefault(sid, []).append(frame)
         links = self._crowd(namespace, rooms, skip)
         self.server.eio.turn.send_to_all(links, frame)
         counters = self.server.counters
@@ -151,9 +162,14 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
             union.update(_forward(members.get(room)))
         return union
 
-    def take_early(self, sid: str) -> list[Frame]:
-        """What was sent to *sid* alone before it was connected."""
-        return self._early.pop(sid, [])
+    def send_early(self, sid: str, namespace: str, *, anew: bool) -> None:
+        """Send what was sent to *sid* alone before it was connected. Without *anew* it has it already, in a replay.
+
+        It is made an event of its own: the log then has it behind everything that was not for this client yet.
+        """
+        for event in self._early.pop(sid, []):
+            if anew:
+                self._send(event, namespace, (sid,), ())
 
     def _generate_ack_id(self, sid: str, callback: Callable[..., Any]) -> int:
         ack_id = next(self._ack_ids)

@@ -20,11 +20,13 @@ class Heartbeat:
     Any packet from the client counts as life. Answers come in the order of the pings.
     """
 
-    __slots__ = ("confirmed", "_dead", "_heard", "_pace", "_ping", "_sign", "_timer", "_under_way")
+    __slots__ = ("confirmed", "deaf", "_dead", "_heard", "_pace", "_ping", "_sign", "_timer", "_under_way")
 
     def __init__(self, pace: Pace, ping: Callable[[], None], dead: Callable[[], None]) -> None:
         self.confirmed = 0
         """Position in the event log up to which the client has everything: it answered a ping sent after it."""
+        self.deaf = False
+        """Nothing is read from the client for now, through no fault of its own: its silence means nothing."""
         self._pace = pace
         self._ping = ping
         self._dead = dead
@@ -54,8 +56,9 @@ class Heartbeat:
             self._set_timer(self._pace.ping_interval, self._beat)
 
     def void(self) -> None:
-        """What is sent now is about older positions: no ping already under way vouches for it."""
+        """What is sent now is about older positions: no ping sent before vouches for it, answered or not."""
         self._under_way = [None] * len(self._under_way)
+        self.confirmed = 0
 
     async def answers(self, within_s: float) -> bool:
         """Whether the client gives a sign of life within *within_s* seconds: it is pinged at once, if it is not yet."""
@@ -69,7 +72,7 @@ class Heartbeat:
             async with asyncio.timeout(within_s):
                 await sign.wait()
         except TimeoutError:
-            return False
+            return self.deaf
         return self._timer is not None
 
     def _beat(self) -> None:
@@ -79,8 +82,8 @@ class Heartbeat:
         self._ping()
 
     def _late(self) -> None:
-        if self._heard:  # busy, but alive
-            self._set_timer(self._pace.ping_interval, self._beat)
+        if self._heard or self.deaf:  # busy, but alive; at once, since clients expect pings at that pace
+            self._beat()
         else:
             self._dead()
 

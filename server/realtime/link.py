@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from typing import Any, Final, Protocol
 
 from aiohttp import web
@@ -126,14 +126,14 @@ class Link:
 
     def flush(self) -> None:
         """Write what this turn of the loop made."""
-        made = self._made
-        if not made:
-            return
-        self._made = []
-        data = made[0].wire if len(made) == 1 else b"".join([frame.wire for frame in made])
-        if (len(data) > WRITE_BYTES and len(made) > 1) or not self.write(data):
-            for frame in made:
-                self._hold(frame)
+        made, self._made = self._made, []
+        start = 0
+        for end, data in _writes(made):
+            if not self.write(data):
+                break
+            start = end
+        for frame in made[start:]:
+            self._hold(frame)
 
     async def send(self, packet: Any) -> None:
         """Send an engineio packet: what the rest of engineio calls."""
@@ -145,9 +145,9 @@ class Link:
         # Only what the client does not take is collapsed: not what waits its turn, nor what follows a replay.
         stuck = outbox.cost > WRITE_BYTES if self._wire is None else self._wire.paused
         outbox.put(frame, self._loop.time(), collapse=stuck and not outbox.replaying)
-        too_many = self._wire is None and outbox.cost > 0 and len(outbox) > POLL_PACKETS
-        too_much = outbox.cost > self.server.buffer_bytes and len(outbox) > 1  # one frame alone may be larger
-        if too_many or too_much:
+        too_many = self._wire is None and outbox.live > POLL_PACKETS
+        too_much = outbox.cost > self.server.buffer_bytes and outbox.live > 1  # one frame alone may be larger
+        if (too_many or too_much) and not self._poll.is_open:  # else it is about to take them
             self.cut("backlog")
         else:
             self._move()
@@ -192,11 +192,11 @@ class Link:
         """
         self._heartbeat.heard()
         if isinstance(data, bytes):
-            await self.server.deliver(self.sid, data)
+            await self._deliver(data)
             return
         kind = data[:1]
         if kind == "4":
-            await self.server.deliver(self.sid, data[1:])
+            await self._deliver(data[1:])
         elif kind == "3":
             self._heartbeat.answered()
         elif kind == "1":  # the JavaScript client sends it when a poll failed: an end of the transport, no goodbye
@@ -204,6 +204,14 @@ class Link:
             await self.close(abort=True, reason=TRANSPORT_CLOSE)
         elif kind not in ("5", "6"):
             raise ProtocolError(f"an Engine.IO packet of type {kind!r}")
+
+    async def _deliver(self, data: str | bytes) -> None:
+        """Hand a message on, which takes as long as the application lets it; until then nothing more is read."""
+        self._heartbeat.deaf = True
+        try:
+            await self.server.deliver(self.sid, data)
+        finally:
+            self._heartbeat.deaf = False
 
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Take the packets of one POST, in order."""
@@ -282,7 +290,7 @@ class Link:
     def _take_over(self, wire: WebSocketWire) -> None:
         """From this step on the WebSocket is the transport, and what waited leaves through it first."""
         self.connected = self.upgraded = True
-        self._poll.answer()
+        self._poll.stop()
         self._wire = self.straight = wire
         self._move()
 
@@ -320,12 +328,14 @@ class Link:
         """Close from a timer."""
         if not self.closing:
             self.server.counters.drops[reason] += 1
+            logger.info("closing %s: %s", self.sid, reason)
             self.server.spawn(self.close(reason=reason), f"close {self.sid}")
 
     def cut(self, why: str) -> None:
         """Drop the transport at once; an unchanged client comes back by itself, and recovery with it."""
         if self._close_transport(TRANSPORT_CLOSE, abort=True):
             self.server.counters.drops[why] += 1
+            logger.info("cut %s: %s", self.sid, why)
             self.server.spawn(self._finish(TRANSPORT_CLOSE), f"cut {self.sid}")
 
     async def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
@@ -366,3 +376,15 @@ class Link:
             await self.server.left(self.sid, reason)
         finally:
             self.closed = True
+
+
+def _writes(frames: list[Frame]) -> Iterator[tuple[int, bytes]]:
+    """The bytes of *frames* in writes of about WRITE_BYTES, each with the number of frames up to its end."""
+    parts: list[bytes] = []
+    size = 0
+    for number, frame in enumerate(frames, 1):
+        parts.append(frame.wire)
+        size += len(frame.wire)
+        if size >= WRITE_BYTES or number == len(frames):
+            yield number, parts[0] if len(parts) == 1 else b"".join(parts)
+            parts, size = [], 0

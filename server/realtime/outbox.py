@@ -29,6 +29,11 @@ class Outbox:
         """Whether frames of a replay wait: a client on its way back is late through no fault of its own."""
         return self._replays > 0
 
+    @property
+    def live(self) -> int:
+        """How many frames wait that are not of a replay."""
+        return len(self._waiting) - self._replays
+
     def __len__(self) -> int:
         return len(self._waiting)
 

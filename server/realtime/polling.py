@@ -18,11 +18,12 @@ PROBED_POLL_S: Final = 0.1  # a poll during a probe is answered after this, so t
 class Poll:
     """The one GET a client may have waiting, emptying the outbox whenever there is something in it."""
 
-    __slots__ = ("_outbox", "_waiter")
+    __slots__ = ("_outbox", "_stopped", "_waiter")
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._waiter: asyncio.Future[None] | None = None
+        self._stopped = False
 
     @property
     def is_open(self) -> bool:
@@ -43,7 +44,12 @@ class Poll:
                 self._waiter = None
         if request.transport is None or request.transport.is_closing():
             raise EngineIOError("the poll was given up")
-        return self._outbox.take(POLL_BYTES, now()) or [NOOP]
+        return ([] if self._stopped else self._outbox.take(POLL_BYTES, now())) or [NOOP]
+
+    def stop(self) -> None:
+        """Let the open poll, if there is one, return with nothing: what is in the outbox leaves another way."""
+        self._stopped = True
+        self.answer()
 
     def answer(self) -> None:
         """Let the open poll return with what is in the outbox."""

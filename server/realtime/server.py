@@ -57,7 +57,9 @@ class RealtimeServer(socketio.AsyncServer):  # type: ignore[misc]
         *buffer_bytes*: what may wait for one socket. Times are in seconds.
         """
         self.counters = Counters()
-        self.entrance = Entrance(self, recovery_ms / 1000, recovery_namespaces, identity)
+        self.entrance = Entrance(
+            self, recovery_ms / 1000, recovery_namespaces, identity, notice_s=ping_interval + ping_timeout
+        )
         self._inbound: dict[str, Inbound] = {}  # by Engine.IO sid
         quiet = _quiet_logger()
         super().__init__(
@@ -96,7 +98,7 @@ class RealtimeServer(socketio.AsyncServer):  # type: ignore[misc]
         """As upstream, and: *to* may be several rooms; a client in more than one of them gets the event once.
 
         Without a message queue it returns without having waited for anything. While a socket is congested, an event
-        replaces a waiting older one with the same *collapse* key: only for events the newest of which says it all.
+        replaces a waiting older one with the same *collapse* key: only for what a client that cannot keep up may miss.
 
         Raises:
             ValueError, TypeError: *data* holds what JSON, or a JavaScript client, does not take.
@@ -237,7 +239,15 @@ def _origin_check(allowed: Sequence[str]) -> Callable[[str | None, Environ], boo
 
 
 def _quiet_logger() -> logging.Logger:
-    """For upstream's code, which logs every packet and every refused request at INFO."""
+    """For upstream's code, which logs every packet at INFO, and as an ERROR what a client did: come back too late, say.
+
+    What it says of an exception is a fault of ours, and stays.
+    """
     quiet = logging.getLogger(f"{__name__}.upstream")
     quiet.setLevel(logging.WARNING)
+    quiet.addFilter(_is_about_an_exception)
     return quiet
+
+
+def _is_about_an_exception(record: logging.LogRecord) -> bool:
+    return record.exc_info is not None

@@ -6,6 +6,7 @@ request and of the handler that waits in it is three quarters of the memory of a
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Iterable
 from socket import AF_INET, AF_INET6, SO_LINGER, SO_SNDBUF, SOL_SOCKET
@@ -14,6 +15,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 from aiohttp import WebSocketError, WSMsgType, web
 from aiohttp.streams import EofStream
+
+logger = logging.getLogger(__name__)
 
 CLOSE_WAIT_S: Final = 2.0  # for the client's Close frame and our last bytes; then the connection is aborted
 SEND_BUFFER_BYTES: Final = 256 * 1024  # kernel memory a client that stopped reading can hold; Linux doubles it
@@ -82,6 +85,8 @@ class WebSocketWire(asyncio.Protocol):
         self._queue._protocol = self
         self._reading_paused = http._reading_paused
         transport.set_protocol(self)
+        if http.writing_paused:  # answers to requests before the handshake wait to be read
+            self.pause_writing()
         http._payload_parser = http.transport = None  # else it would end the one and close the other
         http.connection_lost(None)
 
@@ -147,17 +152,18 @@ class WebSocketWire(asyncio.Protocol):
             self.transport.abort()
             return False
         if written < len(data):
-            self.keep(data[written:])
+            self.keep(data, written)
         else:
             self.descriptor = self._socket
         return True
 
-    def keep(self, rest: bytes) -> None:
-        """Leave to the transport what the socket did not take of a write."""
+    def keep(self, data: bytes, written: int) -> None:
+        """Leave to the transport what the socket did not take of *data*."""
         self.descriptor = -1
         try:
-            self.transport.write(rest)
-        except RuntimeError:  # uvloop's word for a transport that broke meanwhile
+            self.transport.write(data[written:])
+        except Exception:  # whatever it is, a client that got half a frame can only be cut
+            logger.exception("the rest of a write could not be kept")
             self.transport.abort()
 
     async def drain(self) -> None:
@@ -239,17 +245,17 @@ def write_to_all(ways: Iterable[W], data: bytes) -> list[W]:
     others: list[W] = []
     size = len(data)
     for way in ways:
-        wire = way.straight
-        if wire is None or wire.descriptor < 0 or wire.transport.is_closing():  # closing: the number may be another's
-            others.append(way)
-            continue
         try:
+            wire = way.straight
+            if wire is None or wire.descriptor < 0 or wire.transport.is_closing():  # then it may be another's
+                others.append(way)
+                continue
             written = os.write(wire.descriptor, data)
-        except OSError:
+        except Exception:  # noqa: BLE001 - whatever ails one, the rest get theirs; its other way tells what it is
             others.append(way)
             continue
         if written < size:
-            wire.keep(data[written:])
+            wire.keep(data, written)
     return others
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from socketio.exceptions import ConnectionRefusedError as Refused
+from socketio.packet import EVENT
 
 from server.realtime import entrance
+from server.realtime.frames import encode
 from tests.support.flaky_proxy import FlakyProxy, flaky_proxy
 from tests.support.js_client import TRANSPORTS, WEBSOCKET, JsClients, JsSocket
 from tests.support.raw_client import RawSocket, raw_clients
@@ -585,3 +587,74 @@ async def test_through_a_storm_of_cuts_every_event_arrives_once_and_in_order(
         connects = [entry for entry in socket.log if entry["type"] == "connect"]
         assert {entry["sid"] for entry in connects} == {sid}
         assert all(entry["recovered"] for entry in connects[1:])
+
+
+async def test_a_ping_answered_before_the_way_back_vouches_for_nothing_that_is_replayed() -> None:
+    async with (
+        serving(recovery_ms=60_000, ping_interval=0.05, ping_timeout=10.0) as live,
+        raw_clients(live.url) as raw,
+    ):
+        first = await raw.websocket()
+        hello = await first.enter()
+        await live.sio.emit("tick", 0)
+        offset = json.loads(str(await first.next())[2:])[-1]
+        claim = "40" + json.dumps({"pid": hello["pid"], "offset": offset})
+        cut_all(live)
+        await live.saw("disconnect")
+        for n in range(1, 11):
+            await live.sio.emit("tick", n)
+
+        second = await raw.websocket()  # its auth function takes a while
+        assert await second.receive() == "2"
+        await second.send("3")
+        (way_out,) = live.sio.eio.sockets.values()
+        await live.until(lambda: way_out.confirmed > 0)
+        await second.send(claim)
+        await live.until(lambda: live.sio.metrics().replayed == 10)
+        cut_all(live)  # with the replay on the line
+        await live.until(lambda: live.sio.metrics().sessions == 1)
+
+        third = await raw.websocket()
+        await third.enter(claim)
+        assert [json.loads(str(await third.next())[2:])[1] for _ in range(10)] == list(range(1, 11))
+
+
+async def test_what_was_sent_to_a_client_while_it_connected_is_recovered_too() -> None:
+    def welcoming(live: Live) -> None:
+        async def connect(sid: str, _environ: Any, _auth: Any) -> None:
+            if not live.sio.recovered(sid):
+                await live.sio.emit("not for you", to="others")
+                await live.sio.emit("welcome", 1, to=[sid, "others"])
+
+        live.sio.on("connect", connect)
+
+    async with serving(welcoming, recovery_ms=60_000) as live, raw_clients(live.url) as raw:
+        first = await raw.websocket()
+        hello = await first.enter()
+        cut_all(live)  # it read CONNECT and nothing more
+        await live.until(lambda: live.sio.metrics().sessions == 1)
+
+        second = await raw.websocket()
+        await second.enter("40" + json.dumps({"pid": hello["pid"]}))
+        await live.sio.emit("end")
+
+        events = [json.loads(str(await second.next())[2:])[:-1] for _ in range(2)]
+        assert events == [["welcome", 1], ["end"]]
+
+
+async def test_the_log_outlives_the_sessions_by_the_time_a_loss_goes_unnoticed() -> None:
+    """A session counts from when its loss is noticed, its position from the last answer before."""
+    async with serving(recovery_ms=1000, ping_interval=20.0, ping_timeout=40.0) as live:
+        log = live.sio.entrance.log
+        log.append(100.0, "/", None, (), encode(EVENT, "/", ["tick"]))
+
+        log.evict(100.0 + 1 + 59.9)
+        assert len(log) == 1
+
+        log.evict(100.0 + 1 + 60.1)
+        assert len(log) == 0
+
+
+def cut_all(live: Live) -> None:
+    for link in list(live.sio.eio.sockets.values()):
+        link.cut("test")

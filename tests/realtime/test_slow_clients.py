@@ -315,3 +315,79 @@ async def test_a_post_over_the_limit_is_refused_and_ends_the_session() -> None:
 
         assert status == 400
         assert live.sio.metrics().sockets == 0
+
+
+async def test_a_client_that_reads_is_not_cut_for_what_one_turn_of_the_loop_made(live: Live) -> None:
+    count = 4000
+    async with raw_clients(live.url) as raw:
+        socket, polling = await raw.websocket(), await raw.polling()
+        await socket.enter()
+        await polling.post("40")
+        await polling.packets()
+        poll = asyncio.create_task(polling.poll())
+        await live.until(lambda: any(link._poll.is_open for link in live.sio.eio.sockets.values()))
+
+        for n in range(count):
+            await live.sio.emit("tick", n)
+
+        assert [json.loads(str(await socket.next())[2:])[1] for _ in range(count)] == list(range(count))
+        assert (await poll)[1].startswith('42["tick",0]')
+        assert live.sio.metrics().drops == {}
+
+
+async def test_a_polling_client_is_not_cut_for_a_replay_it_is_still_reading() -> None:
+    async with serving(recovery_ms=60_000) as live, raw_clients(live.url) as raw:
+        first = await raw.polling()
+        await first.post("40")
+        hello = json.loads((await first.packets())[0][2:])
+        (way_out,) = live.sio.eio.sockets.values()
+        way_out.cut("test")
+        await live.saw("disconnect")
+        for n in range(4000):
+            await live.sio.emit("tick", (n, "x" * 100))
+
+        second = await raw.polling()
+        await second.post("40" + json.dumps({"pid": hello["pid"]}))
+        seen: list[int] = []
+        live_ones = iter(range(4000, 4010))
+        while len(seen) < 4010:
+            seen += [json.loads(packet[2:])[1] for packet in await second.packets() if packet.startswith("42")]
+            for n in live_ones:
+                await live.sio.emit("tick", n)
+                break
+
+        assert seen == list(range(4010))
+        assert live.sio.metrics().drops == {"test": 1}
+
+
+async def test_a_client_whose_calls_take_long_is_not_taken_for_dead() -> None:
+    go_on = asyncio.Event()
+
+    def slow(live: Live) -> None:
+        async def connect(sid: str, _environ: dict[str, Any], _auth: Any) -> None:
+            live.note("connect", sid)
+
+        async def work(_sid: str) -> int:
+            await go_on.wait()
+            return 1
+
+        live.sio.on("connect", connect)
+        live.sio.on("work", work)
+
+    async with serving(slow, ping_interval=0.02, ping_timeout=0.02) as live, raw_clients(live.url) as raw:
+        socket = await raw.websocket()
+        await socket.enter()
+        calls = inbound.HANDLERS_PER_CLIENT + 2
+        for number in range(calls):
+            await socket.send(f'42{number}["work"]')
+
+        pings = 0
+        while pings < 20:  # many times what a client is given to answer one
+            assert await socket.receive() == "2"
+            await socket.send("3")
+            pings += 1
+        assert await live.sio.answers(live.seen[0][1], within_s=0.01)
+        go_on.set()
+
+        answers = {await socket.next() for _ in range(calls)}
+        assert answers == {f"43{number}[1]" for number in range(calls)}

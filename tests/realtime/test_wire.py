@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from struct import pack
+from typing import cast
 
 import pytest
+from aiohttp import web
 
-from tests.support.realtime import Live, serving
+from server.realtime import RealtimeServer
+from server.realtime.wire import WebSocketWire
+from tests.support.listening import listening
+from tests.support.raw_client import raw_clients
+from tests.support.realtime import Live, serving, with_rooms
 
 HANDSHAKE = (
     b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
@@ -119,3 +126,59 @@ async def test_a_handshake_that_is_none_is_refused_and_leaves_nothing_behind(liv
 
         assert (await line.answer()).startswith("HTTP/1.1 400 ")
     await live.until(lambda: live.sio.metrics().sockets == 0)
+
+
+async def test_what_was_answered_before_the_handshake_and_not_read_counts_as_waiting() -> None:
+    """Requests one after the other, none of whose answers is read, and then a WebSocket on the same connection."""
+    transports: list[asyncio.Transport] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        transports.append(request.transport)
+        return web.Response(body=b"x" * 16_000)  # less than aiohttp waits for
+
+    live = Live(RealtimeServer(buffer_bytes=64 * 1024), "")
+    with_rooms(live)
+    app = web.Application()
+    app.router.add_get("/answer", answer)
+    live.sio.attach(app)
+    loop = asyncio.get_running_loop()
+    async with listening(app, shutdown_timeout=0) as url:
+        with socket.socket() as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            raw.setblocking(False)
+            await loop.sock_connect(raw, ("127.0.0.1", int(url.rpartition(":")[2])))
+            while not (transports and transports[-1].get_write_buffer_size()):
+                asked = len(transports) + 1
+                await loop.sock_sendall(raw, b"GET /answer HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await live.until(lambda asked=asked: len(transports) == asked)  # type: ignore[misc]
+                await asyncio.sleep(0)
+            await loop.sock_sendall(raw, HANDSHAKE + masked(TEXT, b"40"))
+            await live.saw("connect")
+
+            assert live.sio.metrics().congested == 1
+            while live.sio.metrics().sockets:
+                await live.sio.emit("tick", "x" * 1000)
+                await asyncio.sleep(0)
+            assert live.sio.metrics().drops == {"backlog": 1}
+        await live.sio.shutdown()
+
+
+async def test_whatever_ails_one_socket_the_others_get_their_event(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        descriptor = 0
+        transport = property(lambda self: 1 / 0)
+
+    async with serving() as live, raw_clients(live.url) as raw:
+        socks = [await raw.websocket() for _ in range(3)]
+        for sock in socks:
+            await sock.enter()
+        way_out = next(iter(live.sio.eio.sockets.values()))
+        way_out.straight = cast(WebSocketWire, Broken())
+
+        await live.sio.emit("tick", 1)
+
+        assert [await sock.next() for sock in socks[1:]] == ['42["tick",1]'] * 2
+        await live.saw("disconnect")
+        assert live.sio.metrics().drops == {"write error": 1}
+        assert "writing to" in caplog.text
