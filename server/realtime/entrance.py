@@ -25,6 +25,7 @@ Identify = Callable[[Environ, Any], object]
 MAX_REPLAY_BYTES: Final = 8 * 1024 * 1024  # a client that missed more is better off with fresh snapshots
 SWEEP_S: Final = 1.0
 CLIENT_LEFT: Final = "client disconnect"
+SERVER_SENT_AWAY: Final = "server disconnect"
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class _Entering:
 
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     left: bool = False
+    sent_away: bool = False
 
 
 class Entrance:
@@ -103,6 +105,9 @@ class Entrance:
         entered, keep = False, position is not None
         try:
             refusal = await self._ask(link, sid, namespace, auth)
+            if refusal is None and entering.sent_away:
+                await self._tell_left(namespace, sid, SERVER_SENT_AWAY)
+                refusal = _SENT_AWAY
             if refusal is not None:
                 keep = keep and refusal is _OUR_FAULT
                 link.send_frame(encode(CONNECT_ERROR, namespace, refusal))
@@ -231,6 +236,11 @@ class Entrance:
         if (entering := self._entering.get((eio_sid, namespace))) is not None:
             await entering.settled.wait()
 
+    def send_away(self, eio_sid: str, namespace: str) -> None:
+        """Refuse a client whose connect handler runs, once it has ended."""
+        if (entering := self._entering.get((eio_sid, namespace))) is not None:
+            entering.sent_away = True
+
     async def leave(self, eio_sid: str, namespace: str, reason: str, *, for_good: bool) -> None:
         """Take a client out of a namespace, and keep its session unless it goes *for_good*."""
         manager = self._server.manager
@@ -270,6 +280,7 @@ class Entrance:
 
 
 _OUR_FAULT: Final[Mapping[str, Any]] = {"message": "internal error"}
+_SENT_AWAY: Final[Mapping[str, Any]] = {"message": "Disconnected by the server"}
 
 
 def _split_auth(data: Any) -> tuple[object, object, Any]:

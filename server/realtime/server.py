@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 import socketio
@@ -11,13 +11,11 @@ from socketio.packet import ACK, BINARY_ACK, BINARY_EVENT, CONNECT_ERROR, DISCON
 
 from server.realtime.counters import Counters, Metrics
 from server.realtime.engine import Engine
-from server.realtime.entrance import CLIENT_LEFT, Entrance, Environ, Identify
+from server.realtime.entrance import CLIENT_LEFT, SERVER_SENT_AWAY, Entrance, Environ, Identify
 from server.realtime.fanout import Fanout, Watch
 from server.realtime.frames import encode
 from server.realtime.inbound import Inbound
 from server.realtime.link import TRANSPORT_CLOSE, Link
-
-SERVER_SENT_AWAY: Final = "server disconnect"
 
 
 class RealtimeServer(socketio.AsyncServer):  # type: ignore[misc]
@@ -129,10 +127,15 @@ class RealtimeServer(socketio.AsyncServer):  # type: ignore[misc]
             await link.close(reason=TRANSPORT_CLOSE)
 
     async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:
-        """Send a client away for good: it does not reconnect by itself, and does not recover."""
+        """Send a client away for good: it does not reconnect by itself, and does not recover.
+
+        One whose connect handler still runs is refused when that has ended.
+        """
         namespace = namespace or "/"
         if (session := self.entrance.sessions.saved_by_sid(namespace, sid)) is not None:
             self.entrance.sessions.drop(session)
+        if (entering := self._link_of(sid, namespace)) is not None:
+            self.entrance.send_away(entering.sid, namespace)
         here = self.manager.is_connected(sid, namespace)
         if here or (not ignore_queue and await self.manager.can_disconnect(sid, namespace)):
             link = self._link_of(sid, namespace)

@@ -141,6 +141,23 @@ async def test_what_is_sent_to_a_connecting_client_alone_follows_its_connect() -
 
 
 @pytest.mark.parametrize("recovery_ms", [0, 60_000])
+async def test_a_client_that_is_sent_away_while_its_connect_handler_runs_does_not_get_in(recovery_ms: int) -> None:
+    gate = Gate()
+    async with serving(gate.guard, recovery_ms=recovery_ms) as live, raw_clients(live.url) as raw:
+        socket = await raw.websocket()
+        await socket.send("40")
+        await gate.reached.wait()
+        sid = next(iter(live.sio.manager.rooms["/"][None]))
+
+        await live.sio.disconnect(sid)
+        gate.open.set()
+
+        assert await socket.next() == '44{"message":"Disconnected by the server"}'
+        assert live.seen == [("connect", sid, None), ("disconnect", sid, "server disconnect")]
+        assert (live.sio.manager.rooms, live.sio.metrics().sessions) == ({}, 0)
+
+
+@pytest.mark.parametrize("recovery_ms", [0, 60_000])
 async def test_a_client_that_leaves_while_its_connect_handler_runs_leaves_nothing(recovery_ms: int) -> None:
     gate = Gate()
     async with serving(gate.guard, recovery_ms=recovery_ms) as live, raw_clients(live.url) as raw:
