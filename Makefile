@@ -49,7 +49,7 @@ format: $(VENV)/.tests  ## mend what ruff can mend
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-bench: $(VENV)/.tests  ## measure: lateness of starts, cost of an idle turn
+bench: $(VENV)/.tests  ## measure everything beside its peers, 20 minutes: benchmarks/README.md
 	$(BIN)/python -m benchmarks
 
 screenshots: test-setup  ## take pictures of the page with Chromium
