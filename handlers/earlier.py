@@ -13,6 +13,7 @@ from handlers.admission import Admission
 from handlers.auth import Tokens
 from handlers.earlier_events import AGENTS_NAMESPACE, EARLIER_ROOM, earlier_tellings
 from handlers.events import AGENT_ROOM, NAMESPACE, SCHEDULER_ROOM, send
+from handlers.fresh import FreshReads
 from handlers.realtime import Realtime
 from handlers.snapshots import Snapshots, Statistician
 from handlers.sockets import enter, named_agent
@@ -46,6 +47,7 @@ class EarlierClients:
     ) -> None:
         self._sio = sio
         self._snapshots = Snapshots(store, service)
+        self._reads = {namespace: FreshReads(sio, namespace) for namespace in (NAMESPACE, AGENTS_NAMESPACE)}
         self._any = shared
         self._admission = Admission(
             sio,
@@ -81,7 +83,7 @@ class EarlierClients:
         self._any = True
         for room in (AGENT_ROOM, EARLIER_ROOM):
             await enter(self._sio, sid, room.format(agentId=wanted), NAMESPACE)
-        return await self._snapshots.agent(wanted)
+        return await self._agent(wanted, NAMESPACE)
 
     @acked
     async def unsubscribe_agent(self, sid: str, agent_id: object) -> JSON:
@@ -95,7 +97,7 @@ class EarlierClients:
     async def subscribe_scheduler(self, sid: str, _: object) -> JSON:
         """``subscribe-scheduler-updates``: ``scheduler:status``."""
         await enter(self._sio, sid, SCHEDULER_ROOM, NAMESPACE)
-        return await self._snapshots.scheduler()
+        return await self._reads[NAMESPACE].read(SCHEDULER_ROOM, self._snapshots.scheduler)
 
     @acked
     async def unsubscribe_scheduler(self, sid: str, _: object) -> JSON:
@@ -117,4 +119,8 @@ class EarlierClients:
         wanted = named_agent(agent_id)
         self._any = True
         await enter(self._sio, sid, AGENT_ROOM.format(agentId=wanted), AGENTS_NAMESPACE)
-        return await self._snapshots.agent(wanted)
+        return await self._agent(wanted, AGENTS_NAMESPACE)
+
+    async def _agent(self, agent_id: str, namespace: str) -> JSON:
+        room = AGENT_ROOM.format(agentId=agent_id)
+        return await self._reads[namespace].read(room, lambda: self._snapshots.agent(agent_id))

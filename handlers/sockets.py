@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from handlers.acks import acked
 from handlers.admission import PATIENCE_S, Admission
 from handlers.auth import Tokens
 from handlers.events import AGENT_ROOM, AGENTS_ROOM, NAMESPACE, SCHEDULER_ROOM
+from handlers.fresh import FreshReads
 from handlers.realtime import Realtime
 from handlers.schemas import ID_FORM
 from handlers.snapshots import Snapshots, Statistician
@@ -20,9 +20,6 @@ from store.records import AGENT_ID, JSON
 
 MOST_ROOMS: Final = 1000
 """Subscriptions of one socket; who wants more agents than this wants all of them."""
-
-TRIES: Final = 3
-"""Reads of a snapshot in a room where events are sent meanwhile."""
 
 
 class Subscriptions:
@@ -46,7 +43,7 @@ class Subscriptions:
     ) -> None:
         self._sio = sio
         self._snapshots = Snapshots(store, service)
-        self._reads: dict[str, asyncio.Future[tuple[JSON, bool]]] = {}  # under way, by room
+        self._reads = FreshReads(sio, NAMESPACE)
         self._admission = Admission(
             sio,
             NAMESPACE,
@@ -81,7 +78,7 @@ class Subscriptions:
         wanted = named_agent(agent_id)
         room = AGENT_ROOM.format(agentId=wanted)
         await enter(self._sio, sid, room, NAMESPACE)  # before the snapshot: no event falls between
-        return await self._fresh(room, lambda: self._snapshots.agent(wanted))
+        return await self._reads.read(room, lambda: self._snapshots.agent(wanted))
 
     @acked
     async def unsubscribe_agent(self, sid: str, agent_id: object) -> JSON:
@@ -94,43 +91,14 @@ class Subscriptions:
         """``monitoring:subscribe``: every agent's events (``agents``), or ``scheduler:status`` (``scheduler``)."""
         room = _monitoring_room(topic)
         await enter(self._sio, sid, room, NAMESPACE)
-        return await self._fresh(room, self._snapshots.agents if room == AGENTS_ROOM else self._snapshots.scheduler)
+        snapshot = self._snapshots.agents if room == AGENTS_ROOM else self._snapshots.scheduler
+        return await self._reads.read(room, snapshot)
 
     @acked
     async def unsubscribe_monitoring(self, sid: str, topic: object) -> JSON:
         """``monitoring:unsubscribe``: an agent that the socket subscribed to by its id stays subscribed."""
         await self._sio.leave_room(sid, _monitoring_room(topic), NAMESPACE)
         return None
-
-    async def _fresh(self, room: str, read: Callable[[], Awaitable[JSON]]) -> JSON:
-        """What *read* returns, not older than the last event in *room*: the client would take it for newer.
-
-        An event that was sent meanwhile has it read again; in a room that is never quiet the last try's stands.
-        """
-        for _ in range(TRIES):
-            with self._sio.watch(room, NAMESPACE) as watch:
-                snapshot, moved = await self._shared(room, read)
-            if not (moved or watch.moved):
-                break
-        return snapshot
-
-    async def _shared(self, room: str, read: Callable[[], Awaitable[JSON]]) -> tuple[JSON, bool]:
-        """One read for all who ask at the same time, as a thousand clients do that come back together.
-
-        Whoever asks in the middle of it is right to take it, unless an event was sent since it began; and a second try
-        never meets a read that began before the first.
-        """
-        under_way = self._reads.get(room)
-        if under_way is None or under_way.done():  # done: events may have been sent since
-            under_way = self._reads[room] = asyncio.ensure_future(self._watched(room, read))
-            under_way.add_done_callback(lambda done: self._reads.get(room) is done and self._reads.pop(room))
-        return await asyncio.shield(under_way)  # one who gives up takes it from nobody
-
-    async def _watched(self, room: str, read: Callable[[], Awaitable[JSON]]) -> tuple[JSON, bool]:
-        """What *read* returns, and whether an event was sent to *room* meanwhile."""
-        with self._sio.watch(room, NAMESPACE) as watch:
-            snapshot = await read()
-        return snapshot, watch.moved
 
 
 async def enter(sio: Realtime, sid: str, room: str, namespace: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from handlers import sockets
+from handlers.earlier import EarlierClients
 from handlers.snapshots import AgentSnapshotPart, AgentsSnapshotPart
 from scheduler.events import AgentPaused
 from store.base import Store
@@ -215,11 +216,13 @@ async def test_an_event_during_the_snapshot_is_not_missed(tmp_path: Path, js: Js
         assert await answer == SUBSCRIBED
 
 
-async def test_a_snapshot_is_not_older_than_the_events_before_it(tmp_path: Path, js: JsClients) -> None:
+@pytest.mark.parametrize("command", ["agent:subscribe", "subscribe-agent-updates"])
+async def test_a_snapshot_is_not_older_than_the_events_before_it(tmp_path: Path, js: JsClients, command: str) -> None:
     async with answering_slowly(tmp_path) as (stack, store):
+        EarlierClients(stack.sio, stack.store, stack.service, stack.tokens)
         await stack.agent(agent_type="HOLD")
         socket = await connected(js, stack)
-        answer = asyncio.ensure_future(socket.call("agent:subscribe", AGENT))
+        answer = asyncio.ensure_future(socket.call(command, AGENT))
         await store.read.wait()  # the agent was idle
 
         await stack.service.run(AGENT, {})
