@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from socketio.async_pubsub_manager import AsyncPubSubManager
 from socketio.packet import EVENT
 
 from server.realtime.frames import Frame, encode
-from server.realtime.link import Link
+from server.realtime.turn import Crowd
+from server.realtime.wire import Audience
 
 if TYPE_CHECKING:
     from server.realtime.server import RealtimeServer
@@ -53,7 +54,7 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
         self._rooms_of: dict[tuple[str, str], set[Any]] = {}
         self._early: dict[str, list[_Event]] = {}  # by sid, of clients whose connect handlers still run
         self._watches: dict[tuple[str, Any], list[Watch]] = {}  # by namespace and room
-        self._crowds: dict[tuple[str, Any], Sequence[Link]] = {}  # by namespace and rooms; forgotten at each change
+        self._crowds: dict[tuple[str, Any], Crowd] = {}  # by namespace and rooms; forgotten at each change
         self._ack_ids = itertools.count(1)  # one for all: an ack of a lost connection never meets a newer callback
 
     # Events
@@ -101,21 +102,22 @@ class Fanout(socketio.AsyncManager):  # type: ignore[misc]
             for room in rooms:
                 for watch in self._watches.get((namespace, room), ()):
                     watch.moved = True
-        links = self._crowd(namespace, rooms, skip)
-        self.server.eio.turn.send_to_all(links, frame)
+        crowd = self._crowd(namespace, rooms, skip)
+        self.server.eio.turn.send_to_all(crowd, frame)
         counters = self.server.counters
         counters.events += 1
-        counters.deliveries += len(links)
+        counters.deliveries += len(crowd)
 
-    def _crowd(self, namespace: str, rooms: tuple[Any, ...] | None, skip: Collection[str]) -> Sequence[Link]:
-        """The links an event goes to. The same sequence as for the last such event, while nobody came or went."""
-        members = self.rooms.get(namespace, {})
-        key = namespace, rooms if rooms is None else tuple([room for room in rooms if room in members])
+    def _crowd(self, namespace: str, rooms: tuple[Any, ...] | None, skip: Collection[str]) -> Crowd:
+        """The links an event goes to. The same object as for the last such event, while nobody came or went."""
+        occupied = self.rooms.get(namespace, {})
+        key = namespace, rooms if rooms is None else tuple([room for room in rooms if room in occupied])
         crowd = self._crowds.get(key) if not skip else None
         if crowd is None:
             links, outside = self.server.eio.sockets, {*skip, *self.pending_connect.get(namespace, ())}
             recipients = self._participants(namespace, rooms)
-            crowd = [links[at] for sid, at in recipients.items() if sid not in outside and at in links]
+            members = [links[at] for sid, at in recipients.items() if sid not in outside and at in links]
+            crowd = Audience(members, self.server.eio.turn.changes)
             if not skip:
                 if len(self._crowds) >= MAX_CROWDS:
                     self._crowds.clear()

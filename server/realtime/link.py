@@ -54,8 +54,9 @@ class Link:
     """
 
     __slots__ = (
-        "sid", "server", "session", "straight", "connected", "upgrading", "upgraded", "closing", "closed", "namespaces",
-        "_loop", "_wire", "_outbox", "_made", "_drainer", "_poll", "_posting", "_heartbeat", "_connect_timer",
+        "sid", "server", "session", "connected", "upgrading", "upgraded", "closing", "closed", "namespaces",
+        "_loop", "_wire", "_straight", "_outbox", "_made", "_drainer", "_poll", "_posting", "_heartbeat",
+        "_connect_timer",
     )  # fmt: skip
 
     def __init__(self, server: LinkServer, sid: str) -> None:
@@ -66,7 +67,7 @@ class Link:
         self.namespaces = 0
         self._loop = asyncio.get_running_loop()
         self._wire: WebSocketWire | None = None
-        self.straight: WebSocketWire | None = None
+        self._straight: WebSocketWire | None = None
         """The WebSocket, while nothing waits in front of it."""
         self._outbox = Outbox()
         self._made: list[Frame] = []
@@ -91,6 +92,11 @@ class Link:
     def backlog_bytes(self) -> int:
         return self._outbox.cost
 
+    @property
+    def descriptor(self) -> int:
+        """Of the socket, while a broadcast may write to it directly, else -1."""
+        return -1 if self._straight is None else self._straight.descriptor
+
     # Out
 
     def send_frame(self, frame: Frame) -> None:
@@ -103,7 +109,7 @@ class Link:
         """Send *frame* after all that was queued for this link before it: for the turn, which knows what is ahead."""
         if self.closing:
             return
-        if self.straight is None:
+        if self._straight is None:
             self._hold(frame)
             return
         if not self._made:
@@ -112,7 +118,12 @@ class Link:
 
     def write(self, data: bytes) -> bool:
         """Write complete frames at once; False when that has to wait, and :meth:`queue` is the way."""
-        return self.straight is not None and self.straight.write(data)
+        return self._straight is not None and self._straight.write(data)
+
+    def keep(self, data: bytes, written: int) -> None:
+        """See to the rest of *data*, of which *written* bytes were written to :attr:`descriptor`."""
+        assert self._wire is not None, "it has a descriptor"
+        self._wire.keep(data, written)
 
     def send_replay(self, frames: list[Frame]) -> None:
         """Send what a recovered client missed, at the pace it reads, before anything sent later."""
@@ -159,7 +170,7 @@ class Link:
         if self._wire is None:
             self._poll.answer()
         elif self._drainer is None:
-            self.straight = None
+            self._go(None)
             self._drainer = self._loop.create_task(self._drain(self._wire), name=f"drain {self.sid}")
 
     async def _drain(self, wire: WebSocketWire) -> None:
@@ -180,7 +191,11 @@ class Link:
             pass  # the reader sees the end too and closes
         finally:
             self._drainer = None
-            self.straight = None if self.closing else wire
+            self._go(None if self.closing else wire)
+
+    def _go(self, straight: WebSocketWire | None) -> None:
+        self._straight = straight
+        self.server.turn.changes.count += 1
 
     # In
 
@@ -242,7 +257,7 @@ class Link:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         """Take a WebSocket handshake. The WebSocket is read in a task of its own; the request ends here."""
-        wire = WebSocketWire()
+        wire = WebSocketWire(self.server.turn.changes)
         try:
             response = await wire.open(request, self.server.max_http_buffer_size)
         except ConnectionError:
@@ -291,7 +306,8 @@ class Link:
         """From this step on the WebSocket is the transport, and what waited leaves through it first."""
         self.connected = self.upgraded = True
         self._poll.stop()
-        self._wire = self.straight = wire
+        self._wire = wire
+        self._go(wire)
         self._move()
 
     async def _read(self, wire: WebSocketWire) -> None:
@@ -355,7 +371,7 @@ class Link:
         if self.closing:
             return False
         self.closing = True
-        self.straight = None
+        self._go(None)
         self._heartbeat.stop()
         if self._connect_timer is not None:
             self._connect_timer.cancel()

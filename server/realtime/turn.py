@@ -3,11 +3,10 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from server.realtime.frames import Frame
-from server.realtime.wire import WebSocketWire, write_to_all
+from server.realtime.wire import Audience, Changes, write_to_all
 
 logger = logging.getLogger(__name__)
 
@@ -22,23 +21,27 @@ class Recipient(Protocol):
     sid: str
 
     @property
-    def straight(self) -> WebSocketWire | None: ...
+    def descriptor(self) -> int: ...
+    def keep(self, data: bytes, written: int) -> None: ...
     def queue(self, frame: Frame) -> None: ...
     def write(self, data: bytes) -> bool: ...
     def flush(self) -> None: ...
     def cut(self, why: str) -> None: ...
 
 
+Crowd: TypeAlias = Audience["Recipient"]
+
+
 class _Burst:
     """Events to the same sockets, and nothing else, in one turn: what a broadcast usually is."""
 
-    __slots__ = ("frames", "links", "written")
+    __slots__ = ("crowd", "frames", "written")
 
-    def __init__(self, links: Sequence[Recipient], frame: Frame) -> None:
-        self.links = links
+    def __init__(self, crowd: Crowd, frame: Frame) -> None:
+        self.crowd = crowd
         self.frames = [frame]
         self.written = 0
-        """To how many of the links; once the writing began, no more frames."""
+        """To how many of the crowd; once the writing began, no more frames."""
 
 
 class Turn:
@@ -49,6 +52,7 @@ class Turn:
     """
 
     def __init__(self) -> None:
+        self.changes = Changes()
         self._burst: _Burst | None = None
         self._links: deque[Recipient] = deque()
         self._scheduled = False
@@ -58,26 +62,26 @@ class Turn:
         self._links.append(link)
         self._schedule()
 
-    def send_to_all(self, links: Sequence[Recipient], frame: Frame) -> None:
-        """Send *frame* to each of *links*; the sequence must not change any more."""
+    def send_to_all(self, crowd: Crowd, frame: Frame) -> None:
+        """Send *frame* to each of *crowd*."""
         burst = self._burst
-        if not links:
+        if not crowd:
             return
         if burst is None and not self._links:
-            self._burst = _Burst(links, frame)
+            self._burst = _Burst(crowd, frame)
             self._schedule()
-        elif burst is not None and burst.links is links and not burst.written:
+        elif burst is not None and burst.crowd is crowd and not burst.written:
             burst.frames.append(frame)
         else:
             self.settle()
-            for link in links:
+            for link in crowd.members:
                 link.queue(frame)
 
     def settle(self) -> None:
         """Hand what a burst has not written to its links: something else is about to be sent to one of them."""
         burst, self._burst = self._burst, None
         if burst is not None:
-            for link in burst.links[burst.written :]:
+            for link in burst.crowd.members[burst.written :]:
                 for frame in burst.frames:
                     link.queue(frame)
 
@@ -111,11 +115,11 @@ class Turn:
         if len(data) > WRITE_BYTES and len(burst.frames) > 1:
             self.settle()
             return
-        part = burst.links[burst.written : burst.written + WRITES_AT_ONCE]
-        burst.written += len(part)
-        if burst.written == len(burst.links):
+        start = burst.written
+        burst.written = min(start + WRITES_AT_ONCE, len(burst.crowd))
+        if burst.written == len(burst.crowd):
             self._burst = None
-        for link in write_to_all(part, data):
+        for link in write_to_all(burst.crowd, start, burst.written, data):
             try:
                 if not link.write(data):  # it polls, or does not keep up
                     for frame in burst.frames:

@@ -8,10 +8,11 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterable
+from array import array
+from collections.abc import Sequence
 from socket import AF_INET, AF_INET6, SO_LINGER, SO_SNDBUF, SOL_SOCKET
 from struct import pack
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from aiohttp import WebSocketError, WSMsgType, web
 from aiohttp.streams import EofStream
@@ -34,20 +35,28 @@ class TakenOver(web.Response):
         raise ConnectionResetError("the WebSocket goes on without the request")
 
 
+class Changes:
+    """Counts what makes descriptors read earlier out of date, of all links of one engine."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class WebSocketWire(asyncio.Protocol):
     """The protocol of an open WebSocket, fed by the transport."""
 
     __slots__ = (
-        "descriptor", "paused", "transport", "_abort_timer", "_close_sent", "_drained", "_lost", "_parser", "_queue",
-        "_reading_paused", "_socket",
+        "paused", "transport", "_abort_timer", "_changes", "_close_sent", "_descriptor", "_drained", "_lost", "_parser",
+        "_queue", "_reading_paused", "_socket",
     )  # fmt: skip
 
     transport: asyncio.Transport
 
-    def __init__(self) -> None:
-        self.descriptor = -1
-        """Of the socket, while it may be written to directly (see :func:`write_to_all`): the transport holds nothing
-        back, does not encrypt, and no Close frame was sent."""
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._descriptor = -1
         self.paused = False
         """The transport holds more than it should (anything, or 64 KiB over TLS): the client does not keep up."""
         self._close_sent = False
@@ -56,6 +65,21 @@ class WebSocketWire(asyncio.Protocol):
         """The descriptor again, whatever happens to be in the way; -1 for a transport that encrypts."""
         self._abort_timer: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
+
+    @property
+    def descriptor(self) -> int:
+        """Of the socket, while it may be written to directly (see :func:`write_to_all`), else -1: the transport holds
+        nothing back, does not encrypt, no Close frame was sent, and the connection is not known to be lost.
+
+        Both event loops close a socket after ``connection_lost`` only: until then the number is nobody else's.
+        """
+        return self._descriptor
+
+    @descriptor.setter
+    def descriptor(self, descriptor: int) -> None:
+        if descriptor != self._descriptor:
+            self._descriptor = descriptor
+            self._changes.count += 1
 
     async def open(self, request: web.Request, max_message_bytes: int) -> web.Response:
         """Answer the handshake and take the connection over; the response is for the request handler to return.
@@ -227,35 +251,60 @@ class WebSocketWire(asyncio.Protocol):
 
 
 class Way(Protocol):
-    """Who has a WebSocket, or has none that may be written to now."""
+    """Who has a WebSocket that may be written to directly, or has none for now."""
 
     @property
-    def straight(self) -> WebSocketWire | None: ...
+    def descriptor(self) -> int: ...
+    def keep(self, data: bytes, written: int) -> None: ...
 
 
 W = TypeVar("W", bound=Way)
 
 
-def write_to_all(ways: Iterable[W], data: bytes) -> list[W]:
-    """Write *data*, complete frames, to every socket that is free; return those who are to be written to otherwise.
+class Audience(Generic[W]):
+    """Who a broadcast goes to, in order; and their descriptors, read anew only when one has changed."""
 
-    This loop is most of what a broadcast costs, so it calls nothing for a client that it need not call. It writes
-    straight to the socket, as uvloop would keep the data until the end of the loop's turn, which is where we are.
+    __slots__ = ("members", "_changes", "_descriptors", "_read_at")
+
+    def __init__(self, members: Sequence[W], changes: Changes) -> None:
+        """The members must not change any more."""
+        self.members = members
+        self._changes = changes
+        self._descriptors = array("i")
+        self._read_at = -1
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def descriptors(self) -> "array[int]":
+        """One for each member, -1 where there is none."""
+        if self._read_at != self._changes.count:
+            self._descriptors = array("i", [member.descriptor for member in self.members])
+            self._read_at = self._changes.count
+        return self._descriptors
+
+
+def write_to_all(audience: Audience[W], start: int, end: int, data: bytes) -> list[W]:
+    """Write *data*, complete frames, to the members from *start* to *end* whose sockets are free; return the others.
+
+    This loop is most of what a broadcast costs. It touches nothing of a member but its descriptor, since each object
+    it looked at would have to come from memory: the kernel's work for one write turns over the processor's caches.
+    It writes straight to the socket, as uvloop would keep the data until the end of the turn, which is where we are.
     """
     others: list[W] = []
     size = len(data)
-    for way in ways:
+    write = os.write
+    for at, descriptor in enumerate(audience.descriptors()[start:end], start):
+        if descriptor < 0:
+            others.append(audience.members[at])
+            continue
         try:
-            wire = way.straight
-            if wire is None or wire.descriptor < 0 or wire.transport.is_closing():  # then it may be another's
-                others.append(way)
-                continue
-            written = os.write(wire.descriptor, data)
-        except Exception:  # noqa: BLE001 - whatever ails one, the rest get theirs; its other way tells what it is
-            others.append(way)
+            written = write(descriptor, data)
+        except OSError:  # its other way tells what ails it
+            others.append(audience.members[at])
             continue
         if written < size:
-            wire.keep(data, written)
+            audience.members[at].keep(data, written)
     return others
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 
 from server.realtime import turn as turns
 from server.realtime.frames import Frame
-from server.realtime.turn import Turn
+from server.realtime.turn import Crowd, Turn
+from server.realtime.wire import Audience
 
 
 class Line:
@@ -19,7 +22,7 @@ class Line:
 
     def __init__(self, turn: Turn, sid: str) -> None:
         self.sid = sid
-        self.straight = None
+        self.descriptor = -1
         self.behind = False
         self.broken = False
         self.writes: list[bytes] = []
@@ -49,6 +52,9 @@ class Line:
         self.writes.append(data)
         return True
 
+    def keep(self, data: bytes, written: int) -> None:
+        raise AssertionError("nothing is written directly to a line without a descriptor")
+
     def flush(self) -> None:
         made, self._made = self._made, []
         self.write(b"".join(frame.wire for frame in made))
@@ -72,6 +78,10 @@ def lines(turn: Turn, count: int) -> list[Line]:
     return [Line(turn, str(number)) for number in range(count)]
 
 
+def audience(turn: Turn, members: Sequence[Line]) -> Crowd:
+    return Audience(members, turn.changes)
+
+
 def frame(number: int) -> Frame:
     return Frame(f"42[{number}]")
 
@@ -93,7 +103,7 @@ SENT = st.lists(st.one_of(st.sampled_from(["all", "some", "turn"]), st.integers(
 def test_each_socket_gets_all_of_its_own_in_order(turn: Turn, sent: list[str | int], behind: set[int]) -> None:
     async def scenario() -> None:
         everybody = lines(turn, 8)
-        some = everybody[2:6]
+        all_of_them, some = audience(turn, everybody), audience(turn, everybody[2:6])
         for number in behind:
             everybody[number].behind = True
         expected: list[list[int]] = [[] for _ in everybody]
@@ -105,9 +115,9 @@ def test_each_socket_gets_all_of_its_own_in_order(turn: Turn, sent: list[str | i
             elif to == "turn":
                 await passes()
             else:
-                crowd: Sequence[Line] = everybody if to == "all" else some
+                crowd = all_of_them if to == "all" else some
                 turn.send_to_all(crowd, frame(number))
-                for line in crowd:
+                for line in crowd.members:
                     expected[int(line.sid)].append(number)
         await passes(10)
 
@@ -118,9 +128,10 @@ def test_each_socket_gets_all_of_its_own_in_order(turn: Turn, sent: list[str | i
 
 async def test_events_to_the_same_sockets_leave_in_one_write_each(turn: Turn) -> None:
     crowd = lines(turn, 2)
+    everybody = audience(turn, crowd)
 
     for number in range(5):
-        turn.send_to_all(crowd, frame(number))
+        turn.send_to_all(everybody, frame(number))
     await passes()
 
     assert [line.writes for line in crowd] == [[wire(0, 1, 2, 3, 4)]] * 2
@@ -129,9 +140,9 @@ async def test_events_to_the_same_sockets_leave_in_one_write_each(turn: Turn) ->
 async def test_events_to_different_sockets_and_answers_leave_in_one_write_each(turn: Turn) -> None:
     crowd = lines(turn, 3)
 
-    turn.send_to_all(crowd, frame(0))
+    turn.send_to_all(audience(turn, crowd), frame(0))
     crowd[0].send(frame(1))
-    turn.send_to_all(crowd[:2], frame(2))
+    turn.send_to_all(audience(turn, crowd[:2]), frame(2))
     await passes()
 
     assert [line.writes for line in crowd] == [[wire(0, 1, 2)], [wire(0, 2)], [wire(0)]]
@@ -140,7 +151,7 @@ async def test_events_to_different_sockets_and_answers_leave_in_one_write_each(t
 async def test_the_loop_turns_between_two_parts_of_a_large_broadcast(turn: Turn) -> None:
     crowd = lines(turn, 7)
 
-    turn.send_to_all(crowd, frame(0))
+    turn.send_to_all(audience(turn, crowd), frame(0))
     await passes()
 
     assert [len(line.writes) for line in crowd] == [1, 1, 1, 0, 0, 0, 0]
@@ -150,11 +161,12 @@ async def test_the_loop_turns_between_two_parts_of_a_large_broadcast(turn: Turn)
 
 async def test_what_is_sent_in_the_middle_of_a_large_broadcast_comes_after_it(turn: Turn) -> None:
     crowd = lines(turn, 7)
+    everybody = audience(turn, crowd)
 
-    turn.send_to_all(crowd, frame(0))
+    turn.send_to_all(everybody, frame(0))
     await passes()
     crowd[6].send(frame(1))
-    turn.send_to_all(crowd, frame(2))
+    turn.send_to_all(everybody, frame(2))
     await passes(5)
 
     assert [line.received for line in crowd] == [wire(0, 2)] * 6 + [wire(0, 1, 2)]
@@ -166,9 +178,9 @@ async def test_a_broken_socket_is_cut_and_the_others_get_their_events(
     crowd = lines(turn, 3)
     crowd[0].broken = True
 
-    turn.send_to_all(crowd, frame(0))
+    turn.send_to_all(audience(turn, crowd), frame(0))
     await passes()
-    turn.send_to_all(crowd[1:], frame(1))
+    turn.send_to_all(audience(turn, crowd[1:]), frame(1))
     crowd[0].send(frame(1))
     await passes()
 
@@ -179,10 +191,55 @@ async def test_a_broken_socket_is_cut_and_the_others_get_their_events(
 
 async def test_one_write_of_many_events_has_a_bound(turn: Turn) -> None:
     crowd = lines(turn, 2)
+    everybody = audience(turn, crowd)
     large = Frame("4" + "x" * (turns.WRITE_BYTES // 2))
 
     for _ in range(3):
-        turn.send_to_all(crowd, large)
+        turn.send_to_all(everybody, large)
     await passes()
 
     assert [line.received for line in crowd] == [large.wire * 3] * 2
+
+
+async def test_descriptors_are_read_again_when_one_has_changed() -> None:
+    """A line that was free and is not any more gets nothing past what waits for it."""
+    turn = Turn()
+    line = Line(turn, "0")
+    crowd = audience(turn, [line])
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        line.descriptor = ours.fileno()
+        turn.changes.count += 1
+        turn.send_to_all(crowd, frame(0))
+        await passes()
+
+        line.descriptor = -1
+        turn.changes.count += 1
+        turn.send_to_all(crowd, frame(1))
+        await passes()
+
+        assert theirs.recv(100) == wire(0)
+        assert line.writes == [wire(1)]
+
+
+async def test_what_a_socket_does_not_take_is_left_to_its_line() -> None:
+    turn = Turn()
+    kept: list[bytes] = []
+    line = Line(turn, "0")
+    line.keep = lambda data, written: kept.append(data[written:])  # type: ignore[method-assign]
+    large = Frame("4" + "x" * 10_000_000)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        line.descriptor = ours.fileno()
+        turn.send_to_all(audience(turn, [line]), large)
+        await passes()
+
+        taken = theirs.recv(20_000_000)
+        theirs.setblocking(False)
+        with suppress(BlockingIOError):
+            while more := theirs.recv(20_000_000):
+                taken += more
+        assert taken + kept[0] == large.wire
+        assert taken
+        assert kept[0]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from struct import pack
 from typing import cast
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from server.realtime import RealtimeServer
@@ -166,15 +168,17 @@ async def test_what_was_answered_before_the_handshake_and_not_read_counts_as_wai
 
 async def test_whatever_ails_one_socket_the_others_get_their_event(caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
-        descriptor = 0
-        transport = property(lambda self: 1 / 0)
+        descriptor = -1
+
+        def write(self, data: bytes) -> bool:
+            raise ZeroDivisionError
 
     async with serving() as live, raw_clients(live.url) as raw:
         socks = [await raw.websocket() for _ in range(3)]
         for sock in socks:
             await sock.enter()
         way_out = next(iter(live.sio.eio.sockets.values()))
-        way_out.straight = cast(WebSocketWire, Broken())
+        way_out._go(cast(WebSocketWire, Broken()))
 
         await live.sio.emit("tick", 1)
 
@@ -182,3 +186,57 @@ async def test_whatever_ails_one_socket_the_others_get_their_event(caplog: pytes
         await live.saw("disconnect")
         assert live.sio.metrics().drops == {"write error": 1}
         assert "writing to" in caplog.text
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("how", ["reset", "end", "close", "abort"])
+def test_a_socket_is_closed_only_after_its_protocol_was_told(
+    how: str, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """What broadcasts rely on, which write to descriptors: that none is another connection's meanwhile."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        connected: asyncio.Future[asyncio.BaseTransport] = loop.create_future()
+        lost: asyncio.Future[bool] = loop.create_future()
+
+        class Told(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                self.descriptor = transport.get_extra_info("socket").fileno()
+                self.made = os.fstat(self.descriptor).st_ino
+                connected.set_result(transport)
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                lost.set_result(os.fstat(self.descriptor).st_ino == self.made)
+
+        server = await loop.create_server(Told, "127.0.0.1", 0)
+        with socket.socket() as client:
+            client.connect(server.sockets[0].getsockname())
+            async with asyncio.timeout(10):
+                transport = await connected
+                if how == "reset":
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))
+                if how in ("reset", "end"):
+                    client.close()
+                else:
+                    getattr(transport, how)()
+                assert await lost
+        server.close()
+        await server.wait_closed()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(scenario())
+
+
+async def test_answers_to_pings_among_messages_change_nothing_of_their_order(live: Live) -> None:
+    async with connection(live) as line:
+        line.send(HANDSHAKE + masked(TEXT, b"40"))
+        await line.answer()
+        await line.frame()
+        await line.frame()
+
+        for number in range(3):
+            line.send(masked(TEXT, b"3") + masked(TEXT, b'42%d["echo",%d]' % (number, number)) + masked(TEXT, b"3"))
+            line.send(masked(TEXT, b"3"))
+
+        assert [await line.frame() for _ in range(3)] == [(TEXT, b"43%d[%d]" % (number, number)) for number in range(3)]
