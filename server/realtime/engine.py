@@ -13,6 +13,7 @@ from engineio.exceptions import EngineIOError
 
 from server.realtime.counters import Counters
 from server.realtime.frames import CLOSE, Frame, ProtocolError
+from server.realtime.heartbeat import Pulse
 from server.realtime.link import TRANSPORT_CLOSE, TRANSPORT_ERROR, Link
 from server.realtime.turn import Turn
 from server.realtime.wire import CLOSE_WAIT_S
@@ -37,6 +38,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.counters = counters
         self.position: Callable[[], int] = lambda: 0
         self.turn = Turn()
+        self.pulse = Pulse(self.ping_interval, self.ping_timeout)
         self._tasks: set[asyncio.Future[None]] = set()
         self._readers: set[asyncio.Future[None]] = set()
         self._goodbyes: set[str] = set()

@@ -10,7 +10,7 @@ from engineio.exceptions import EngineIOError
 
 from server.realtime.counters import Counters
 from server.realtime.frames import CLOSE, NOOP, PING, PROBE_ANSWER, Frame, ProtocolError, RawFrame, split_payload
-from server.realtime.heartbeat import Heartbeat
+from server.realtime.heartbeat import Heartbeat, Pulse
 from server.realtime.outbox import Outbox
 from server.realtime.polling import Poll, read_body
 from server.realtime.turn import WRITE_BYTES, Turn
@@ -30,13 +30,12 @@ PING_TIMEOUT: Final = "ping timeout"
 class LinkServer(Protocol):
     """What a link needs of the engine."""
 
-    ping_interval: float
-    ping_timeout: float
     max_http_buffer_size: int
     connect_timeout: float
     buffer_bytes: int
     counters: Counters
     turn: Turn
+    pulse: Pulse
 
     def position(self) -> int: ...
     def say_goodbye(self, sid: str) -> None: ...
@@ -74,7 +73,7 @@ class Link:
         self._drainer: asyncio.Task[None] | None = None
         self._poll = Poll(self._outbox)
         self._posting = False
-        self._heartbeat = Heartbeat(server, lambda: self.send_frame(PING), lambda: self._end(PING_TIMEOUT))
+        self._heartbeat = Heartbeat(self, server.pulse)
         self._connect_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -220,6 +219,14 @@ class Link:
         elif kind not in ("5", "6"):
             raise ProtocolError(f"an Engine.IO packet of type {kind!r}")
 
+    def _take_at_once(self, data: str) -> bool:
+        """Take the answer to a ping, as :meth:`receive` does, without waking the task that reads."""
+        if data != "3":
+            return False
+        self._heartbeat.heard()
+        self._heartbeat.answered()
+        return True
+
     async def _deliver(self, data: str | bytes) -> None:
         """Hand a message on, which takes as long as the application lets it; until then nothing more is read."""
         self._heartbeat.deaf = True
@@ -307,6 +314,7 @@ class Link:
         self.connected = self.upgraded = True
         self._poll.stop()
         self._wire = wire
+        wire.at_once = self._take_at_once
         self._go(wire)
         self._move()
 
@@ -326,6 +334,15 @@ class Link:
     async def answers(self, within_s: float) -> bool:
         """Whether the client gives a sign of life now."""
         return not self.closing and await self._heartbeat.answers(within_s)
+
+    def position(self) -> int:
+        return self.server.position()
+
+    def ping(self) -> None:
+        self.send_frame(PING)
+
+    def lost(self) -> None:
+        self._end(PING_TIMEOUT)
 
     def entered_namespace(self) -> None:
         self.namespaces += 1

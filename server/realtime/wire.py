@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from socket import AF_INET, AF_INET6, SO_LINGER, SO_SNDBUF, SOL_SOCKET
 from struct import pack
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -48,8 +48,8 @@ class WebSocketWire(asyncio.Protocol):
     """The protocol of an open WebSocket, fed by the transport."""
 
     __slots__ = (
-        "paused", "transport", "_abort_timer", "_changes", "_close_sent", "_descriptor", "_drained", "_lost", "_parser",
-        "_queue", "_reading_paused", "_socket",
+        "at_once", "paused", "transport", "_abort_timer", "_changes", "_close_sent", "_descriptor", "_drained", "_lost",
+        "_parser", "_queue", "_reading_paused", "_socket", "_waiting",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -57,6 +57,8 @@ class WebSocketWire(asyncio.Protocol):
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
         self._descriptor = -1
+        self.at_once: Callable[[str], bool] | None = None
+        """Takes a text message, or not, where it arrives: when nothing came before it that waits to be received."""
         self.paused = False
         """The transport holds more than it should (anything, or 64 KiB over TLS): the client does not keep up."""
         self._close_sent = False
@@ -65,6 +67,8 @@ class WebSocketWire(asyncio.Protocol):
         """The descriptor again, whatever happens to be in the way; -1 for a transport that encrypts."""
         self._abort_timer: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        """Of the reader, for a message or the end."""
 
     @property
     def descriptor(self) -> int:
@@ -118,6 +122,25 @@ class WebSocketWire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
+        if self._waiting is not None and not self._waiting.done() and not self._took_at_once():
+            self._tell_reader()
+
+    def _took_at_once(self) -> bool:
+        arrived = self._queue._buffer
+        if self.at_once is None or len(arrived) != 1:
+            return False
+        message = arrived[0][0]
+        if message.type is not WSMsgType.TEXT or not self.at_once(message.data):
+            return False
+        with contextlib.suppress(StopIteration):  # the queue has no other way to take one out without a wait
+            self._queue.read().send(None)
+        return True
+
+    def _tell_reader(self) -> None:
+        """Wake the reader, if there is something to read, or never will be."""
+        waiting = self._waiting
+        if waiting is not None and not waiting.done() and (self._queue._buffer or self._queue.is_eof()):
+            waiting.set_result(None)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._lost = True
@@ -125,6 +148,7 @@ class WebSocketWire(asyncio.Protocol):
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         self._queue.feed_eof()
+        self._tell_reader()
         self._wake()
 
     def eof_received(self) -> None:
@@ -203,6 +227,9 @@ class WebSocketWire(asyncio.Protocol):
     async def receive(self) -> str | bytes:
         """The next message; raises ConnectionError when there will be none."""
         while True:
+            if not self._queue._buffer and not self._queue.is_eof():
+                self._waiting = asyncio.get_running_loop().create_future()
+                await self._waiting
             try:
                 message = await self._queue.read()
             except EofStream:

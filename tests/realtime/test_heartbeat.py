@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from server.realtime.heartbeat import Heartbeat
+from server.realtime.heartbeat import SLACK, Heartbeat, Pulse
 
 
 @dataclass
@@ -23,19 +23,19 @@ class Client:
     is_dead: bool = False
 
     def __post_init__(self) -> None:
-        self.heartbeat = Heartbeat(self, self._pinged, self._died)
+        self.heartbeat = Heartbeat(self, Pulse(self.ping_interval, self.ping_timeout))
 
     def position(self) -> int:
         self.at += 10
         return self.at
 
-    def _pinged(self) -> None:
+    def ping(self) -> None:
         self.pings.append(self.at)
         self.news.set()
         if self.is_heard:
             self.heartbeat.heard()
 
-    def _died(self) -> None:
+    def lost(self) -> None:
         self.is_dead = True
         self.news.set()
 
@@ -109,3 +109,75 @@ async def test_a_client_is_asked_for_a_sign_of_life_at_once(alive: bool) -> None
     assert len(client.pings) == 1
     client.heartbeat.stop()
     assert await client.heartbeat.answers(5) is False
+
+
+class Together:
+    """Clients with one pulse and a clock that goes when it is told to; they note in what order they are pinged."""
+
+    def __init__(self, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._now = 1000.0
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self._now)
+        self.pings: list[int] = []
+        pulse = Pulse(INTERVAL_S, 60)
+        self.heartbeats = [Heartbeat(Member(self, number), pulse) for number in range(count)]
+
+    async def after(self, seconds: float) -> list[int]:
+        """Who was pinged when so much time had passed."""
+        self._now += seconds
+        self.pings = []
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return self.pings
+
+
+INTERVAL_S = 10.0
+
+
+@dataclass
+class Member:
+    group: Together
+    number: int
+
+    def position(self) -> int:
+        return 1
+
+    def ping(self) -> None:
+        self.group.pings.append(self.number)
+        if self.number == 1:
+            raise OSError("broken")
+
+    def lost(self) -> None:
+        raise AssertionError("nobody waited so long")
+
+
+async def test_clients_that_are_due_within_the_slack_are_pinged_together_whatever_ails_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = Together(5, monkeypatch)
+    slack = INTERVAL_S * SLACK
+    for heartbeat in group.heartbeats:
+        heartbeat.start()
+        await group.after(slack / 5)
+    group.heartbeats[3].stop()
+
+    assert await group.after(INTERVAL_S - slack / 4) == []
+    assert await group.after(slack / 2) == [0, 1, 2, 4]
+    assert "a heartbeat failed" in caplog.text
+    for heartbeat in group.heartbeats:
+        heartbeat.stop()
+
+
+async def test_a_client_is_pinged_again_so_long_after_its_own_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Together(3, monkeypatch)
+    for heartbeat in group.heartbeats[::2]:
+        heartbeat.start()
+    assert await group.after(INTERVAL_S * 1.1) == [0, 2]
+
+    group.heartbeats[2].answered()
+    await group.after(2)
+    group.heartbeats[0].answered()
+
+    assert await group.after(INTERVAL_S - 1) == [2]
+    assert await group.after(2) == [0]
+    for heartbeat in group.heartbeats:
+        heartbeat.stop()
