@@ -174,6 +174,9 @@ class Config:
     socket_buffer: int = _setting(
         "SOCKET_BUFFER", readers.integer(16_384, 1 << 30), 1 << 20, "bytes that may wait for one slow socket"
     )
+    socket_io_uring: bool = _setting(
+        "SOCKET_IO_URING", readers.switch(), True, "write events by io_uring where the kernel lets us"
+    )
     log_level: LogLevel = _setting("LOG_LEVEL", readers.choice(LogLevel), LogLevel.INFO, "least level that is logged")
     log_format: LogFormat = _setting("LOG_FORMAT", readers.choice(LogFormat), LogFormat.TEXT, "how log lines look")
     agent_modules: tuple[str, ...] = _setting(

@@ -64,6 +64,7 @@ async def assemble(config: Config, store: Store, tokens: Tokens, environ: Mappin
             recovery_ms=round(config.socket_recovery.total_seconds() * 1000),
             recovery_namespaces=(NAMESPACE, AGENTS_NAMESPACE),
             buffer_bytes=config.socket_buffer,
+            io_uring=config.socket_io_uring,
             identity=identity(tokens),
             client_manager=RedisFanout(config.redis_url) if config.redis_url else None,
         )

@@ -31,13 +31,15 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     sockets: dict[str, Link]
 
-    def __init__(self, *, buffer_bytes: int, connect_timeout: float, counters: Counters, **options: Any) -> None:
+    def __init__(
+        self, *, buffer_bytes: int, connect_timeout: float, counters: Counters, io_uring: bool = True, **options: Any
+    ) -> None:
         super().__init__(async_mode="aiohttp", monitor_clients=False, http_compression=False, **options)
         self.buffer_bytes = buffer_bytes
         self.connect_timeout = connect_timeout
         self.counters = counters
         self.position: Callable[[], int] = lambda: 0
-        self.turn = Turn()
+        self.turn = Turn(io_uring=io_uring)
         self.pulse = Pulse(self.ping_interval, self.ping_timeout)
         self._tasks: set[asyncio.Future[None]] = set()
         self._readers: set[asyncio.Future[None]] = set()
@@ -141,6 +143,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             _, late = await asyncio.wait([*closing, *self._readers], timeout=SHUTDOWN_S)
             for task in late:
                 task.cancel()
+        self.turn.close()
 
 
 async def _logged(work: Awaitable[None], name: str) -> None:

@@ -13,9 +13,9 @@ from bidict import ValueDuplicationError
 from socketio.async_pubsub_manager import AsyncPubSubManager
 from socketio.packet import EVENT
 
+from server.realtime.broadcast import Audience
 from server.realtime.frames import Frame, encode
 from server.realtime.turn import Crowd
-from server.realtime.wire import Audience
 
 if TYPE_CHECKING:
     from server.realtime.server import RealtimeServer

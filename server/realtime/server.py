@@ -39,6 +39,7 @@ class RealtimeServer(socketio.AsyncServer):  # type: ignore[misc]
         recovery_namespaces: Collection[str] = ("/",),
         identity: Identify | None = None,
         buffer_bytes: int = 1024 * 1024,
+        io_uring: bool = True,
         ping_interval: float = 10.0,
         ping_timeout: float = 10.0,
         connect_timeout: float = 15.0,
@@ -52,7 +53,8 @@ class RealtimeServer(socketio.AsyncServer):  # type: ignore[misc]
         its traces on the wire. *identity* names the user behind ``(environ, auth)``: a session is recovered only by
         whom it belonged to. It must not raise for a bad token; the connect handler refuses that one.
 
-        *buffer_bytes*: what may wait for one socket. Times are in seconds.
+        *buffer_bytes*: what may wait for one socket. *io_uring*: write broadcasts by it, where the kernel lets us.
+        Times are in seconds.
         """
         self.counters = Counters()
         self.entrance = Entrance(
@@ -70,6 +72,7 @@ class RealtimeServer(socketio.AsyncServer):  # type: ignore[misc]
             ping_timeout=ping_timeout,
             max_http_buffer_size=max_http_buffer_size,
             buffer_bytes=buffer_bytes,
+            io_uring=io_uring,
             connect_timeout=connect_timeout,
             counters=self.counters,
         )

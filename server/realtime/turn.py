@@ -5,12 +5,13 @@ import logging
 from collections import deque
 from typing import Final, Protocol, TypeAlias
 
+from server.realtime.broadcast import WRITES_AT_ONCE, Audience, write_to_all
 from server.realtime.frames import Frame
-from server.realtime.wire import Audience, Changes, write_to_all
+from server.realtime.ring import Ring, open_ring
+from server.realtime.wire import Changes
 
 logger = logging.getLogger(__name__)
 
-WRITES_AT_ONCE: Final = 256  # sockets written to before the loop may do something else: about 2 ms
 WRITE_BYTES: Final = 64 * 1024  # of one write, where it consists of several frames
 BROKEN: Final = "writing to %s failed"
 
@@ -51,8 +52,11 @@ class Turn:
     first hands the burst's frames to the links it has not reached.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, io_uring: bool = False) -> None:
+        """With *io_uring*, broadcasts go through one, where there can be one."""
         self.changes = Changes()
+        self._may_open_ring = io_uring
+        self._ring: Ring | None = None
         self._burst: _Burst | None = None
         self._links: deque[Recipient] = deque()
         self._scheduled = False
@@ -90,6 +94,20 @@ class Turn:
         """Whether a burst waits, which :meth:`settle` must hand on before anything else is sent."""
         return self._burst is not None
 
+    def close(self) -> None:
+        if self._ring is not None:
+            self._ring.close()
+        self._ring, self._may_open_ring = None, False
+
+    def _ring_for(self, crowd: Crowd) -> Ring | None:
+        """The ring, opened for the first crowd that is worth it."""
+        if self._ring is not None and self._ring.broken:
+            self.close()
+        if self._may_open_ring and crowd.large:
+            self._may_open_ring = False
+            self._ring = open_ring()
+        return self._ring
+
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
@@ -119,7 +137,7 @@ class Turn:
         burst.written = min(start + WRITES_AT_ONCE, len(burst.crowd))
         if burst.written == len(burst.crowd):
             self._burst = None
-        for link in write_to_all(burst.crowd, start, burst.written, data):
+        for link in write_to_all(burst.crowd, start, burst.written, data, self._ring_for(burst.crowd)):
             try:
                 if not link.write(data):  # it polls, or does not keep up
                     for frame in burst.frames:

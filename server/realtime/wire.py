@@ -8,11 +8,10 @@ import asyncio
 import contextlib
 import logging
 import os
-from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from socket import AF_INET, AF_INET6, SO_LINGER, SO_SNDBUF, SOL_SOCKET
 from struct import pack
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final
 
 from aiohttp import WebSocketError, WSMsgType, web
 from aiohttp.streams import EofStream
@@ -72,7 +71,7 @@ class WebSocketWire(asyncio.Protocol):
 
     @property
     def descriptor(self) -> int:
-        """Of the socket, while it may be written to directly (see :func:`write_to_all`), else -1: the transport holds
+        """Of the socket, while it may be written to directly (see ``broadcast.py``), else -1: the transport holds
         nothing back, does not encrypt, no Close frame was sent, and the connection is not known to be lost.
 
         Both event loops close a socket after ``connection_lost`` only: until then the number is nobody else's.
@@ -275,64 +274,6 @@ class WebSocketWire(asyncio.Protocol):
             with contextlib.suppress(OSError):  # what it does not take the kernel would keep, and retry, for minutes
                 transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, _AT_ONCE)
         transport.abort()
-
-
-class Way(Protocol):
-    """Who has a WebSocket that may be written to directly, or has none for now."""
-
-    @property
-    def descriptor(self) -> int: ...
-    def keep(self, data: bytes, written: int) -> None: ...
-
-
-W = TypeVar("W", bound=Way)
-
-
-class Audience(Generic[W]):
-    """Who a broadcast goes to, in order; and their descriptors, read anew only when one has changed."""
-
-    __slots__ = ("members", "_changes", "_descriptors", "_read_at")
-
-    def __init__(self, members: Sequence[W], changes: Changes) -> None:
-        """The members must not change any more."""
-        self.members = members
-        self._changes = changes
-        self._descriptors = array("i")
-        self._read_at = -1
-
-    def __len__(self) -> int:
-        return len(self.members)
-
-    def descriptors(self) -> "array[int]":
-        """One for each member, -1 where there is none."""
-        if self._read_at != self._changes.count:
-            self._descriptors = array("i", [member.descriptor for member in self.members])
-            self._read_at = self._changes.count
-        return self._descriptors
-
-
-def write_to_all(audience: Audience[W], start: int, end: int, data: bytes) -> list[W]:
-    """Write *data*, complete frames, to the members from *start* to *end* whose sockets are free; return the others.
-
-    This loop is most of what a broadcast costs. It touches nothing of a member but its descriptor, since each object
-    it looked at would have to come from memory: the kernel's work for one write turns over the processor's caches.
-    It writes straight to the socket, as uvloop would keep the data until the end of the turn, which is where we are.
-    """
-    others: list[W] = []
-    size = len(data)
-    write = os.write
-    for at, descriptor in enumerate(audience.descriptors()[start:end], start):
-        if descriptor < 0:
-            others.append(audience.members[at])
-            continue
-        try:
-            written = write(descriptor, data)
-        except OSError:  # its other way tells what ails it
-            others.append(audience.members[at])
-            continue
-        if written < size:
-            audience.members[at].keep(data, written)
-    return others
 
 
 def _control(head: int, payload: bytes) -> bytes:

@@ -6,9 +6,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from server.realtime import broadcast
 from tests.support.js_client import TRANSPORTS, JsClients, js_clients
 from tests.support.raw_client import RawClients, raw_clients
 from tests.support.realtime import Live, serving
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few clients are many already: what is tested with three is then what serves thousands."""
+    monkeypatch.setattr(broadcast, "FEW", 1)
 
 
 @pytest.fixture

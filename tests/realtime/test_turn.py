@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.realtime import turn as turns
+from server.realtime.broadcast import Audience
 from server.realtime.frames import Frame
 from server.realtime.turn import Crowd, Turn
-from server.realtime.wire import Audience
 
 
 class Line:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from server.realtime.ring import Ring
+
 ROOT = Path(__file__).resolve().parents[2]
 JS_TESTS = ROOT / "tests" / "js"
 MONGO_VENV = Path(os.environ.get("MONGO_VENV", ROOT / ".venv-mongo"))
@@ -66,11 +68,20 @@ def _curl_missing() -> str | None:
     return None if shutil.which("curl") else "no curl. Install it (`apt-get install curl`)"
 
 
+def _io_uring_missing() -> str | None:
+    try:
+        Ring().close()
+    except OSError as error:
+        return f"no io_uring: {error}. Containers forbid it by default, and kernels before Linux 5.6 have none or half"
+    return None
+
+
 NEEDS: Mapping[str, Callable[[], str | None]] = {
     "mongo": _mongo_missing,
     "node": _node_missing,
     "browser": _browser_missing,
     "curl": _curl_missing,
     "redis": _redis_missing,
+    "io_uring": _io_uring_missing,
 }
 """Marker of a test to what tells why the machine cannot run it; None where it can."""
