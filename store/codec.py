@@ -319,7 +319,7 @@ def searchable(value: str) -> str:
 
 def to_json(document: Document) -> str:
     """A document as JSON text, its datetimes as milliseconds since 1970."""
-    return json.dumps(document, default=since_epoch, separators=(",", ":"))
+    return _encode(document)
 
 
 def from_json(body: str) -> Document:
@@ -337,3 +337,7 @@ def _optional_moment(value: datetime | None) -> datetime | None:
 
 def _moment_or_none(value: datetime | int | None) -> datetime | None:
     return None if value is None else moment(value)
+
+
+# One for all: json.dumps() would make one for each document.
+_encode = json.JSONEncoder(default=since_epoch, separators=(",", ":")).encode

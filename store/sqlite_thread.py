@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
 from store.errors import StoreUnavailable
@@ -100,10 +100,9 @@ class ConnectionThread:
                 jobs.append(job)
             if len(jobs) == self._batch_size:
                 return jobs, False
-            try:
-                job = self._queue.get(block=False)
-            except Empty:
+            if self._queue.empty():  # nobody else takes from it
                 return jobs, False
+            job = self._queue.get()
         return jobs, True
 
     _batch_size = 1
