@@ -12,6 +12,9 @@ WRITES_AT_ONCE: Final = ENTRIES
 """Sockets written to before the loop may do something else: 1 to 2 ms."""
 FEW: Final = 16
 """So many are written to one by one."""
+WORTH_A_BATCH: Final = 2
+"""The write to the same sockets from which on a batch is made for a ring: it costs more than one use of it saves, and
+where clients come and go there may be no second."""
 
 
 class Way(Protocol):
@@ -25,10 +28,22 @@ class Way(Protocol):
 W = TypeVar("W", bound=Way)
 
 
+class _Part:
+    """Some of an audience, as a ring takes them: those with a descriptor."""
+
+    __slots__ = ("absent", "batch", "places", "uses")
+
+    def __init__(self, descriptors: Sequence[int]) -> None:
+        self.places = [place for place, descriptor in enumerate(descriptors) if descriptor >= 0]
+        self.absent = {place: 0 for place, descriptor in enumerate(descriptors) if descriptor < 0}
+        self.batch: Batch | None = None
+        self.uses = 0
+
+
 class Audience(Generic[W]):
     """Who a broadcast goes to, in order; and their descriptors, read anew only when one has changed."""
 
-    __slots__ = ("large", "members", "_batches", "_changes", "_descriptors", "_read_at")
+    __slots__ = ("large", "members", "_changes", "_descriptors", "_parts", "_read_at")
 
     def __init__(self, members: Sequence[W], changes: Changes) -> None:
         """The members must not change any more."""
@@ -37,7 +52,7 @@ class Audience(Generic[W]):
         self._changes = changes
         self._descriptors = array("i")
         self._read_at = -1
-        self._batches: dict[int, Batch | None] = {}
+        self._parts: dict[tuple[int, int], _Part] = {}
 
     def __len__(self) -> int:
         return len(self.members)
@@ -46,23 +61,27 @@ class Audience(Generic[W]):
         """One for each member, -1 where there is none."""
         if self._read_at != self._changes.count:
             self._read_at = self._changes.count
-            descriptors = array("i", [member.descriptor for member in self.members])
-            if descriptors != self._descriptors:
-                self._descriptors = descriptors
-                self._batches.clear()
+            before, self._descriptors = self._descriptors, array("i", [member.descriptor for member in self.members])
+            for start, end in list(self._parts):
+                if self._descriptors[start:end] != before[start:end]:
+                    del self._parts[start, end]
         return self._descriptors
 
-    def batch(self, ring: Ring, start: int, end: int) -> Batch | None:
-        """The members from *start* to *end* for *ring*; None the first time, as making it costs more than one use
-        of it saves, and where members come and go there may be no second."""
+    def write(self, start: int, end: int, data: bytes, ring: Ring | None) -> dict[int, int]:
+        """Write to the members from *start* to *end*; the result is that of ``Ring.send``, counted from *start*."""
         descriptors = self.descriptors()
-        if start not in self._batches:
-            self._batches[start] = None
-            return None
-        batch = self._batches[start]
-        if batch is None:
-            batch = self._batches[start] = ring.prepare(descriptors[start:end])
-        return batch
+        if ring is None or not self.large or len(data) > ROOM:
+            return _write_one_by_one(descriptors[start:end], data)
+        part = self._parts.get((start, end))
+        if part is None:
+            part = self._parts[start, end] = _Part(descriptors[start:end])
+        part.uses += 1
+        if part.uses < WORTH_A_BATCH or len(part.places) <= FEW:
+            return _write_one_by_one(descriptors[start:end], data)
+        if part.batch is None:
+            part.batch = ring.prepare([descriptors[start + place] for place in part.places])
+        short = ring.send(part.batch, data)
+        return {**part.absent, **{part.places[place]: written for place, written in short.items()}}
 
 
 def write_to_all(audience: Audience[W], start: int, end: int, data: bytes, ring: Ring | None) -> list[W]:
@@ -71,15 +90,8 @@ def write_to_all(audience: Audience[W], start: int, end: int, data: bytes, ring:
     At most WRITES_AT_ONCE of them. It writes straight to the sockets, as uvloop would keep the data until the end of
     the loop's turn, which is where we are.
     """
-    batch = None
-    if ring is not None and audience.large and len(data) <= ROOM:
-        batch = audience.batch(ring, start, end)
-    if ring is None or batch is None:
-        short = _write_one_by_one(audience.descriptors()[start:end], data)
-    else:
-        short = ring.send(batch, data)
     others: list[W] = []
-    for place, written in short.items():
+    for place, written in audience.write(start, end, data, ring).items():
         member = audience.members[start + place]
         if written > 0:
             member.keep(data, written)

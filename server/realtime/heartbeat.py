@@ -131,13 +131,12 @@ class _Wait:
         self._then = then
         self._due: OrderedDict[Heartbeat, float] = OrderedDict()  # monotonic seconds
         self._timer: asyncio.TimerHandle | None = None
+        self._firing = False
 
     def begin(self, heartbeat: Heartbeat) -> None:
-        loop = asyncio.get_running_loop()
         self._due.pop(heartbeat, None)  # it goes to the end
-        self._due[heartbeat] = due = loop.time() + self._seconds
-        if self._timer is None:
-            self._timer = loop.call_at(due + self._seconds * SLACK, self._fire)
+        self._due[heartbeat] = asyncio.get_running_loop().time() + self._seconds
+        self._arm()
 
     def end(self, heartbeat: Heartbeat) -> None:
         self._due.pop(heartbeat, None)
@@ -145,10 +144,16 @@ class _Wait:
             self._timer.cancel()
             self._timer = None
 
+    def _arm(self) -> None:
+        """Set the timer for the one that is due first, unless it is set; there it stays when that one leaves."""
+        if self._due and self._timer is None and not self._firing:
+            due = next(iter(self._due.values()))
+            self._timer = asyncio.get_running_loop().call_at(due + self._seconds * SLACK, self._fire)
+
     def _fire(self) -> None:
         self._timer = None
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        self._firing = True  # who begins anew meanwhile is due long after those not looked at yet
+        now = asyncio.get_running_loop().time()
         while self._due:
             heartbeat, due = next(iter(self._due.items()))
             if due > now:
@@ -158,5 +163,5 @@ class _Wait:
                 self._then(heartbeat)
             except Exception:  # or nobody would be pinged any more
                 logger.exception("a heartbeat failed")
-        if self._due and self._timer is None:
-            self._timer = loop.call_at(next(iter(self._due.values())) + self._seconds * SLACK, self._fire)
+        self._firing = False
+        self._arm()

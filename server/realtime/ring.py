@@ -3,10 +3,9 @@
 A write of a frame costs the kernel about 5 µs, and being called for it, with what Python does around each call, 1 µs
 more. Nothing here is asynchronous: every send is tried at once and none waits, so that all answers are there when the
 call returns, and one thread at a time uses a ring. Source of the numbers and layouts: io_uring(7), io_uring_setup(2),
-io_uring_enter(2) and <linux/io_uring.h>; they are the same on all processors.
+io_uring_enter(2) and <linux/io_uring.h>.
 """
 
-import ctypes
 import errno
 import logging
 import mmap
@@ -21,7 +20,7 @@ from typing import Final
 logger = logging.getLogger(__name__)
 
 ENTRIES: Final = 256
-"""Sends in one call: about 1 ms."""
+"""Sends in one call: 1 ms or 2, where they are small."""
 ROOM: Final = 64 * 1024
 """Bytes of one send."""
 
@@ -29,7 +28,7 @@ _SETUP, _ENTER = 425, 426
 _OFFSET_ENTRIES = 0x10000000  # of the mapping that holds the requests
 _SINGLE_MMAP = 1  # the feature (Linux 5.4) that both rings are one mapping
 _GET_EVENTS = 1
-_NOP, _SEND = 0, 26
+_SEND = 26
 _FLAGS = 0x40 | 0x4000  # MSG_DONTWAIT, so that none is left under way; MSG_NOSIGNAL
 _PARAMS = struct.Struct("=10I 8IQ 8IQ")  # io_uring_params: its fields, then the offsets in the two rings
 _REQUEST_HEAD = struct.Struct("=BBHiQQ")  # io_uring_sqe: opcode, flags, ioprio, fd, off, addr; then len
@@ -48,13 +47,8 @@ class Batch:
 
     def __init__(self, descriptors: Sequence[int], address: int) -> None:
         self.size = len(descriptors)
-        heads = [
-            _REQUEST_HEAD.pack(_NOP, 0, 0, -1, 0, 0)
-            if descriptor < 0
-            else _REQUEST_HEAD.pack(_SEND, 0, 0, descriptor, 0, address)
-            for descriptor in descriptors
-        ]
-        tails = [_REQUEST_TAIL.pack(_FLAGS * (descriptor >= 0), place) for place, descriptor in enumerate(descriptors)]
+        heads = [_REQUEST_HEAD.pack(_SEND, 0, 0, descriptor, 0, address) for descriptor in descriptors]
+        tails = [_REQUEST_TAIL.pack(_FLAGS, place) for place in range(self.size)]
         self.requests = _around(heads, tails)
         """What goes between the lengths; to join them makes the requests."""
 
@@ -63,7 +57,9 @@ class Ring:
     """An io_uring of our own, closed with :meth:`close` or when nothing refers to it any more."""
 
     def __init__(self) -> None:
-        """OSError: the kernel has none, or forbids it (as containers do by default)."""
+        """OSError: the kernel has none, or forbids it, as containers do. ImportError: this Python has no ctypes."""
+        import ctypes  # a Python without it can do without a ring, too
+
         if not sys.platform.startswith("linux"):
             raise OSError(errno.ENOSYS, "only Linux has io_uring")
         libc = ctypes.CDLL(None, use_errno=True)
@@ -71,11 +67,16 @@ class Ring:
         setup.restype = self._enter.restype = ctypes.c_long
         setup.argtypes = [ctypes.c_long, ctypes.c_ulong, ctypes.c_char_p]
         self._enter.argtypes = [ctypes.c_long] * 5 + [ctypes.c_void_p, ctypes.c_size_t]
+        self._errno = ctypes.get_errno
         params = ctypes.create_string_buffer(_PARAMS.size)
-        self._ring = _checked(setup(_SETUP, ENTRIES, params))
-        self.broken = False
-        """Not to be used any more."""
-        self._mappings: list[mmap.mmap] = []
+        self._ring = setup(_SETUP, ENTRIES, params)
+        if self._ring < 0:
+            raise _os_error(self._errno())
+        self.broken: OSError | None = None
+        """Why it is not to be used any more."""
+        self._data = mmap.mmap(-1, ROOM)
+        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._data))
+        self._mappings = [self._data]
         self._finalizer = weakref.finalize(self, _close, self._ring, self._mappings)
         try:
             self._map(_PARAMS.unpack(params.raw))
@@ -93,9 +94,6 @@ class Ring:
         self._mappings.append(rings)
         requests = mmap.mmap(self._ring, entries * _REQUEST_SIZE, offset=_OFFSET_ENTRIES)
         self._mappings.append(requests)
-        self._data = mmap.mmap(-1, ROOM)
-        self._mappings.append(self._data)
-        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._data))
         self._requests, self._rings = requests, rings
         self._entries, self._answers, self._cqes = entries, answers, cqes
         self._tail_at, self._head_at, self._answered_at = submission[1], completion[0], completion[1]
@@ -109,14 +107,17 @@ class Ring:
         """OSError: it does not send, as before Linux 5.6."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            for failure in self.send(self.prepare([ours.fileno()]), b"?").values():
-                raise OSError(-failure, os.strerror(-failure))
+            failures = self.send(self.prepare([ours.fileno()]), b"?")
+        if self.broken:
+            raise self.broken
+        for failure in failures.values():
+            raise _os_error(-failure)
 
     def close(self) -> None:
         self._finalizer()
 
     def prepare(self, descriptors: Sequence[int]) -> Batch:
-        """A batch to send to *descriptors*, -1 standing for nobody; good for as long as they are."""
+        """A batch to send to *descriptors*, ENTRIES at most; good for as long as they are."""
         return Batch(descriptors, self._address)
 
     def send(self, batch: Batch, data: bytes) -> dict[int, int]:
@@ -139,12 +140,11 @@ class Ring:
         """Have the kernel begin all requests, and wait for their answers, which none of them keeps it waiting for."""
         left = count
         while left or self._answered() < count:  # a request that cannot even be begun ends a call early
-            begun = self._enter(_ENTER, self._ring, left, count, _GET_EVENTS, None, 0)
-            if begun < 0 and ctypes.get_errno() == errno.EINTR:
+            begun = self._enter(_ENTER, self._ring, left, 0 if left else count, _GET_EVENTS, None, 0)
+            if begun < 0 and self._errno() == errno.EINTR:
                 continue
             if begun < 0 or begun == 0 < left:  # what was not begun never will be
-                logger.error("io_uring failed and is not used any more: %s", os.strerror(ctypes.get_errno()))
-                self.broken = True
+                self.broken = _os_error(self._errno()) if begun < 0 else OSError(errno.EIO, "it begins no request")
                 return
             left -= begun
 
@@ -175,16 +175,13 @@ def open_ring() -> Ring | None:
     """A ring, or None where there can be none."""
     try:
         return Ring()
-    except OSError as error:
-        logger.info("broadcasts are written socket by socket, without io_uring: %s", error.strerror)
+    except Exception as error:  # noqa: BLE001 - whatever it is, there is another way
+        logger.info("broadcasts are written socket by socket, without io_uring: %s", error)
         return None
 
 
-def _checked(result: int) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return result
+def _os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
 
 
 def _around(heads: Sequence[bytes], tails: Sequence[bytes]) -> list[bytes]:

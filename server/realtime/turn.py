@@ -102,6 +102,7 @@ class Turn:
     def _ring_for(self, crowd: Crowd) -> Ring | None:
         """The ring, opened for the first crowd that is worth it."""
         if self._ring is not None and self._ring.broken:
+            logger.error("io_uring failed and is not used any more: %s", self._ring.broken)
             self.close()
         if self._may_open_ring and crowd.large:
             self._may_open_ring = False
@@ -133,11 +134,18 @@ class Turn:
         if len(data) > WRITE_BYTES and len(burst.frames) > 1:
             self.settle()
             return
-        start = burst.written
-        burst.written = min(start + WRITES_AT_ONCE, len(burst.crowd))
-        if burst.written == len(burst.crowd):
+        start, end = burst.written, min(burst.written + WRITES_AT_ONCE, len(burst.crowd))
+        burst.written = end
+        if end == len(burst.crowd):
             self._burst = None
-        for link in write_to_all(burst.crowd, start, burst.written, data, self._ring_for(burst.crowd)):
+        try:
+            others = write_to_all(burst.crowd, start, end, data, self._ring_for(burst.crowd))
+        except Exception:  # nobody knows who got it: who is cut comes back and gets what it lacks
+            logger.exception("a broadcast failed")
+            for link in burst.crowd.members[start:end]:
+                link.cut("write error")
+            return
+        for link in others:
             try:
                 if not link.write(data):  # it polls, or does not keep up
                     for frame in burst.frames:

@@ -121,19 +121,18 @@ class WebSocketWire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
-        if self._waiting is not None and not self._waiting.done() and not self._took_at_once():
+        if self._waiting is not None and not self._waiting.done():
+            self._offer()
             self._tell_reader()
 
-    def _took_at_once(self) -> bool:
+    def _offer(self) -> None:
+        """Offer the one message there is to be taken at once."""
         arrived = self._queue._buffer
-        if self.at_once is None or len(arrived) != 1:
-            return False
-        message = arrived[0][0]
-        if message.type is not WSMsgType.TEXT or not self.at_once(message.data):
-            return False
-        with contextlib.suppress(StopIteration):  # the queue has no other way to take one out without a wait
-            self._queue.read().send(None)
-        return True
+        if self.at_once is not None and len(arrived) == 1:
+            message = arrived[0][0]
+            if message.type is WSMsgType.TEXT and self.at_once(message.data):
+                with contextlib.suppress(StopIteration):  # the queue has no other way to take one out without a wait
+                    self._queue.read().send(None)
 
     def _tell_reader(self) -> None:
         """Wake the reader, if there is something to read, or never will be."""
@@ -160,7 +159,7 @@ class WebSocketWire(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.paused = False
-        if not self._close_sent:
+        if not self._close_sent and not self._lost:
             self.descriptor = self._socket
         self._wake()
 

@@ -14,8 +14,9 @@ from tests.support.realtime import Live, serving
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few clients are many already: what is tested with three is then what serves thousands."""
-    monkeypatch.setattr(broadcast, "FEW", 1)
+    """A few clients are many already, from the first event: what is tested with three is what serves thousands."""
+    monkeypatch.setattr(broadcast, "FEW", 0)
+    monkeypatch.setattr(broadcast, "WORTH_A_BATCH", 1)
 
 
 @pytest.fixture

@@ -6,13 +6,14 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.realtime import turn as turns
-from server.realtime.broadcast import Audience
+from server.realtime.broadcast import Audience, write_to_all
 from server.realtime.frames import Frame
 from server.realtime.turn import Crowd, Turn
 
@@ -243,3 +244,59 @@ async def test_what_a_socket_does_not_take_is_left_to_its_line() -> None:
         assert taken + kept[0] == large.wire
         assert taken
         assert kept[0]
+
+
+async def test_when_writing_itself_fails_those_it_was_for_are_cut_and_the_rest_get_it(
+    turn: Turn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    crowd = lines(turn, 7)
+    write, calls = write_to_all, []
+
+    def fails_once(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise MemoryError
+        return write(*arguments)
+
+    monkeypatch.setattr(turns, "write_to_all", fails_once)
+
+    turn.send_to_all(audience(turn, crowd), frame(0))
+    await passes(5)
+
+    assert [line.cuts for line in crowd] == [["write error"]] * 3 + [[]] * 4
+    assert [line.received for line in crowd[3:]] == [wire(0)] * 4
+    assert "a broadcast failed" in caplog.text
+
+
+@pytest.mark.io_uring
+async def test_a_ring_that_breaks_costs_nobody_an_event(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    turn = Turn(io_uring=True)
+    crowd = lines(turn, 4)
+    everybody = audience(turn, crowd)
+    pairs = [socket.socketpair() for _ in crowd]
+    try:
+        for line, (ours, theirs) in zip(crowd, pairs, strict=True):
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            line.descriptor = ours.fileno()
+        turn.changes.count += 1
+        turn.send_to_all(everybody, frame(0))
+        await passes(2)
+        ring = turn._ring
+        assert ring is not None
+        monkeypatch.setattr(ring, "_enter", lambda *_arguments: 0)
+        for number in (1, 2):
+            turn.send_to_all(everybody, frame(number))
+            await passes(2)
+
+        came = [theirs.recv(1000) for _, theirs in pairs]
+        assert came == [wire(0, 2)] * 4
+        assert [line.writes for line in crowd] == [[wire(1)]] * 4
+        assert "io_uring failed and is not used any more: [Errno 5]" in caplog.text
+    finally:
+        turn.close()
+        for pair in pairs:
+            for end in pair:
+                end.close()

@@ -93,6 +93,7 @@ async def test_a_websocket_ping_is_answered_and_a_pong_is_not(live: Live) -> Non
     ("sent", "code"),
     [
         (b"\x83\x80" + bytes(4), PROTOCOL_ERROR),  # no such opcode
+        (masked(TEXT, b"3") + b"\x83\x80" + bytes(4), PROTOCOL_ERROR),  # the same after the answer to a ping
         (masked(TEXT, b"4" * 2000), TOO_BIG),
     ],
 )
