@@ -11,6 +11,7 @@ import pytest
 from server.realtime.broadcast import Audience, write_to_all
 from server.realtime.ring import Ring
 from server.realtime.wire import Changes
+from tests.support.received import received
 
 
 class Member:
@@ -49,17 +50,7 @@ class Crowd:
 
     def came(self) -> list[bytes]:
         """What has come to each since the last time."""
-        return [_all_of(theirs) for theirs in self.theirs]
-
-
-def _all_of(sock: socket.socket) -> bytes:
-    data = b""
-    try:
-        while more := sock.recv(1 << 20):
-            data += more
-    except BlockingIOError:
-        pass
-    return data
+        return [received(theirs) for theirs in self.theirs]
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from server.realtime import ring as rings
 from server.realtime.ring import ENTRIES, ROOM, Ring, open_ring
+from tests.support.received import received
 
 pytestmark = pytest.mark.io_uring
 
@@ -48,13 +49,7 @@ class Lines:
 
     def came(self, number: int) -> bytes:
         """All that has come to one of them."""
-        data = b""
-        try:
-            while more := self.theirs[number].recv(1 << 20):
-                data += more
-        except BlockingIOError:
-            pass
-        return data
+        return received(self.theirs[number])
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from server.realtime import turn as turns
 from server.realtime.broadcast import Audience, write_to_all
 from server.realtime.frames import Frame
 from server.realtime.turn import Crowd, Turn
+from tests.support.received import received
 
 
 class Line:
@@ -236,11 +236,8 @@ async def test_what_a_socket_does_not_take_is_left_to_its_line() -> None:
         turn.send_to_all(audience(turn, [line]), large)
         await passes()
 
-        taken = theirs.recv(20_000_000)
         theirs.setblocking(False)
-        with suppress(BlockingIOError):
-            while more := theirs.recv(20_000_000):
-                taken += more
+        taken = received(theirs)
         assert taken + kept[0] == large.wire
         assert taken
         assert kept[0]
